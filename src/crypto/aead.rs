@@ -1,0 +1,73 @@
+//! Authenticated encryption: AES-256-GCM (NIST SP 800-38D) with random 96-bit nonces.
+//!
+//! A random nonce is safe for 2^32 seals under one key. Every DEK seals once, and a KEK-derived key seals one DEK per credential
+//! version, far below that.
+
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+use crate::domain::entropy::Entropy;
+use crate::domain::secret::Secret;
+
+/// The ciphertext is not of this key and these associated data, or was changed, or has an unknown format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("sealed value does not open")]
+pub struct DoesNotOpen;
+
+/// The first octet of every envelope.
+const FORMAT_V1: u8 = 1;
+
+/// `0x01 || nonce || AES-256-GCM(key, nonce, plaintext, aad)`. `key` has 32 bytes; any other length is a defect and does not seal.
+pub fn seal<K, P>(key: &Secret<K>, plaintext: &Secret<P>, aad: &[u8], entropy: &Entropy) -> Result<Vec<u8>, DoesNotOpen> {
+    let key = parse(key)?;
+    let nonce: [u8; NONCE_LEN] = entropy.bytes();
+    let mut body = plaintext.expose(<[u8]>::to_vec);
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body).map_err(|_| DoesNotOpen)?;
+    let mut envelope = Vec::with_capacity(1 + NONCE_LEN + body.len());
+    envelope.push(FORMAT_V1);
+    envelope.extend_from_slice(&nonce);
+    envelope.append(&mut body);
+    Ok(envelope)
+}
+
+/// Opens what [`seal`] made with the same key and associated data.
+pub fn open<K, P>(key: &Secret<K>, envelope: &[u8], aad: &[u8]) -> Result<Secret<P>, DoesNotOpen> {
+    let key = parse(key)?;
+    let (format, rest) = envelope.split_first().ok_or(DoesNotOpen)?;
+    let (nonce, body) = rest.split_at_checked(NONCE_LEN).ok_or(DoesNotOpen)?;
+    if *format != FORMAT_V1 {
+        return Err(DoesNotOpen);
+    }
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DoesNotOpen)?;
+    let mut body = zeroize::Zeroizing::new(body.to_vec());
+    let plain = key.open_in_place(nonce, Aad::from(aad), &mut body).map_err(|_| DoesNotOpen)?;
+    Ok(Secret::from_bytes(plain.to_vec()))
+}
+
+fn parse<K>(key: &Secret<K>) -> Result<LessSafeKey, DoesNotOpen> {
+    key.expose(|bytes| UnboundKey::new(&AES_256_GCM, bytes)).map(LessSafeKey::new).map_err(|_| DoesNotOpen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{open, seal};
+    use crate::crypto::random;
+    use crate::domain::secret::{Dek, Password, Secret};
+
+    #[test]
+    fn a_sealed_value_opens_only_whole_with_its_key_and_data() {
+        let entropy = random::system();
+        let key = Secret::<Dek>::from_bytes(vec![7; 32]);
+        let other = Secret::<Dek>::from_bytes(vec![8; 32]);
+        let envelope = seal(&key, &Secret::<Password>::from_text("p".into()), b"aad", &entropy).unwrap();
+        let opened: Secret<Password> = open(&key, &envelope, b"aad").unwrap();
+        assert!(opened.expose(|bytes| bytes == b"p"));
+        assert!(open::<_, Password>(&other, &envelope, b"aad").is_err());
+        assert!(open::<_, Password>(&key, &envelope, b"AAD").is_err());
+        for at in 0..envelope.len() {
+            let mut broken = envelope.clone();
+            broken[at] ^= 1;
+            assert!(open::<_, Password>(&key, &broken, b"aad").is_err(), "octet {at}");
+            assert!(open::<_, Password>(&key, &envelope[..at], b"aad").is_err(), "cut at {at}");
+        }
+    }
+}

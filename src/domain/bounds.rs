@@ -1,0 +1,93 @@
+//! Bounds: what limits a grant beyond its scopes. An absent bound does not limit; an empty list lets nothing through.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::address::{AddressPattern, MailAddress};
+use crate::domain::folder::{FolderPath, FolderPattern};
+use crate::domain::session::Protocol;
+
+/// The limits inside a grant. A field that this version does not know makes the whole grant unreadable, and so without effect: a
+/// newer node's restriction must not be dropped in silence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// Folders that may be seen, read and written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folders: Option<Vec<FolderPattern>>,
+    /// Addresses that mail may come from, on the envelope and in the header. Absent: the mailbox's own address only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub senders: Option<Vec<AddressPattern>>,
+    /// Addresses that mail may go to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients: Option<Vec<AddressPattern>>,
+    /// Networks that a tool may come from, at the token endpoint and at the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Vec<IpNet>>,
+    /// Mail protocols that may be spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocols: Option<Vec<Protocol>>,
+}
+
+impl Bounds {
+    /// Whether `folder` may be used.
+    pub fn allow_folder(&self, folder: &FolderPath) -> bool {
+        self.folders.as_ref().is_none_or(|list| list.iter().any(|pattern| pattern.matches(folder)))
+    }
+
+    /// Whether `folder` lies above one that may be used, and so is shown as `\Noselect`.
+    pub fn leads_to_allowed(&self, folder: &FolderPath) -> bool {
+        self.folders.as_ref().is_none_or(|list| list.iter().any(|pattern| pattern.is_below(folder)))
+    }
+
+    /// Whether mail may come from `sender`; `own` is the mailbox's address.
+    pub fn allow_sender(&self, sender: &MailAddress, own: &MailAddress) -> bool {
+        match &self.senders {
+            None => sender == own,
+            Some(list) => list.iter().any(|pattern| pattern.matches(sender)),
+        }
+    }
+
+    /// Whether mail may go to `recipient`.
+    pub fn allow_recipient(&self, recipient: &MailAddress) -> bool {
+        self.recipients.as_ref().is_none_or(|list| list.iter().any(|pattern| pattern.matches(recipient)))
+    }
+
+    /// Whether a tool may come from `source`. An IPv4 address in IPv6 clothes is the IPv4 address.
+    pub fn allow_source(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.networks.as_ref().is_none_or(|list| list.iter().any(|network| network.contains(&source)))
+    }
+
+    /// Whether `protocol` may be spoken.
+    pub fn allow_protocol(&self, protocol: Protocol) -> bool {
+        self.protocols.as_ref().is_none_or(|list| list.contains(&protocol))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bounds;
+
+    #[test]
+    fn an_unknown_restriction_makes_the_bounds_unreadable() {
+        assert!(serde_json::from_str::<Bounds>(r#"{"moon_phase":"full"}"#).is_err());
+        assert_eq!(serde_json::from_str::<Bounds>("{}").unwrap(), Bounds::default());
+    }
+
+    #[test]
+    fn without_a_sender_bound_only_the_mailbox_itself_may_send() {
+        let own = "support@contoso.com".parse().unwrap();
+        assert!(Bounds::default().allow_sender(&own, &own));
+        assert!(!Bounds::default().allow_sender(&"boss@contoso.com".parse().unwrap(), &own));
+    }
+
+    #[test]
+    fn mapped_addresses_meet_ipv4_networks() {
+        let bounds: Bounds = serde_json::from_str(r#"{"networks":["192.0.2.0/24"]}"#).unwrap();
+        assert!(bounds.allow_source("::ffff:192.0.2.7".parse().unwrap()));
+        assert!(!bounds.allow_source("198.51.100.1".parse().unwrap()));
+    }
+}

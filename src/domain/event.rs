@@ -1,0 +1,260 @@
+//! Audit events: the closed list of what is recorded, and what a record carries.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::domain::id::{ClientId, GrantId, MailboxId, OperatorId, RequestId, SessionId, VerdictId};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
+        /// What happened. The codes are stable: they never change their meaning and are never used again.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum EventCode {$(
+            $(#[$doc])*
+            $name,
+        )*}
+
+        impl EventCode {
+            /// All codes.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable text.
+            pub fn as_str(self) -> &'static str {
+                match self {$( Self::$name => $code, )*}
+            }
+        }
+    };
+}
+
+codes! {
+    /// The service started on this node.
+    ServiceStarted = "service.started";
+    /// The service stopped in order.
+    ServiceStopped = "service.stopped";
+    /// An operator was registered (the first one by `init`).
+    OperatorAdded = "operator.added";
+    /// An operator was removed.
+    OperatorRemoved = "operator.removed";
+    /// Somebody presented no valid operator token, or one whose role does not suffice.
+    OperatorRefused = "operator.refused";
+    /// A mailbox was registered; its login had been proven.
+    MailboxAdded = "mailbox.added";
+    /// A mailbox was removed and its credential shredded.
+    MailboxRemoved = "mailbox.removed";
+    /// A mailbox's login was tried on request.
+    MailboxTested = "mailbox.tested";
+    /// The upstream refused our credential too often; nobody logs in for now.
+    MailboxQuarantined = "mailbox.quarantined";
+    /// The credential works again.
+    MailboxRecovered = "mailbox.recovered";
+    /// A new credential was proven and took the old one's place.
+    CredentialSet = "credential.set";
+    /// A credential was opened and used to log in upstream.
+    CredentialUsed = "credential.used";
+    /// A client was registered.
+    ClientAdded = "client.added";
+    /// A client was removed.
+    ClientRemoved = "client.removed";
+    /// A client got a further secret; the older one lives until its end.
+    ClientSecretRotated = "client.secret-rotated";
+    /// A client secret was retired.
+    ClientSecretRetired = "client.secret-retired";
+    /// A grant was made.
+    GrantAdded = "grant.added";
+    /// A grant was removed.
+    GrantRemoved = "grant.removed";
+    /// An access token was issued.
+    TokenIssued = "token.issued";
+    /// A token request was refused.
+    TokenRefused = "token.refused";
+    /// All tokens and sessions of a client or mailbox were ended.
+    Revoked = "revoked";
+    /// A tool logged in at a mail listener.
+    LoginAccepted = "login.accepted";
+    /// A tool was not let in at a mail listener.
+    LoginRefused = "login.refused";
+    /// A session ended.
+    SessionEnded = "session.ended";
+    /// An operator ended a session.
+    SessionKilled = "session.killed";
+    /// A command was refused by policy; carries the verdict id.
+    CommandDenied = "command.denied";
+    /// A token or password was presented without TLS and must be taken for known to others (GW-03).
+    TokenExposed = "token.exposed";
+    /// A message was accepted by the upstream.
+    MessageSubmitted = "message.submitted";
+    /// A message was handed over and the upstream's answer never came (SM-10).
+    MessageIndeterminate = "message.indeterminate";
+    /// A stored row does not carry our MAC, or a sealed value does not open.
+    TamperingDetected = "tampering.detected";
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Mailwarden itself.
+    System,
+    /// Somebody who proved nothing.
+    Anonymous,
+    /// An operator.
+    Operator(OperatorId),
+    /// A client.
+    Client(ClientId),
+}
+
+impl Actor {
+    /// The text form in records.
+    pub fn as_text(&self) -> &str {
+        match self {
+            Self::System => "system",
+            Self::Anonymous => "anonymous",
+            Self::Operator(id) => id.as_str(),
+            Self::Client(id) => id.as_str(),
+        }
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, or about to be done: the record is durable before the effect.
+    Success,
+    /// Refused by us.
+    Denied,
+    /// Failed, at the upstream or here.
+    Failure,
+}
+
+impl Outcome {
+    /// The word in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denied => "denied",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// One entry to be recorded. Sequence number, time and hash are added by the recorder. Nothing secret may be put into `detail`.
+#[derive(Clone, Debug)]
+pub struct AuditEvent {
+    /// What happened.
+    pub code: EventCode,
+    /// Who did it.
+    pub actor: Actor,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The client concerned.
+    pub client_id: Option<ClientId>,
+    /// The mailbox concerned.
+    pub mailbox_id: Option<MailboxId>,
+    /// The grant concerned.
+    pub grant_id: Option<GrantId>,
+    /// The session it happened in.
+    pub session_id: Option<SessionId>,
+    /// The HTTP request it happened in.
+    pub request_id: Option<RequestId>,
+    /// The verdict it tells of.
+    pub verdict_id: Option<VerdictId>,
+    /// Where the request came from.
+    pub source: Option<IpAddr>,
+    /// Further facts, by name. Names are `snake_case`; values are at most 512 bytes (longer ones are cut).
+    pub detail: BTreeMap<&'static str, String>,
+}
+
+impl AuditEvent {
+    /// An event with nothing but its code, actor and outcome.
+    pub fn new(code: EventCode, actor: Actor, outcome: Outcome) -> Self {
+        Self {
+            code,
+            actor,
+            outcome,
+            client_id: None,
+            mailbox_id: None,
+            grant_id: None,
+            session_id: None,
+            request_id: None,
+            verdict_id: None,
+            source: None,
+            detail: BTreeMap::new(),
+        }
+    }
+
+    /// Names the client.
+    #[must_use]
+    pub fn client(mut self, id: &ClientId) -> Self {
+        self.client_id = Some(id.clone());
+        self
+    }
+
+    /// Names the mailbox.
+    #[must_use]
+    pub fn mailbox(mut self, id: &MailboxId) -> Self {
+        self.mailbox_id = Some(id.clone());
+        self
+    }
+
+    /// Names the grant.
+    #[must_use]
+    pub fn grant(mut self, id: &GrantId) -> Self {
+        self.grant_id = Some(id.clone());
+        self
+    }
+
+    /// Names the session.
+    #[must_use]
+    pub fn session(mut self, id: &SessionId) -> Self {
+        self.session_id = Some(id.clone());
+        self
+    }
+
+    /// Names the HTTP request.
+    #[must_use]
+    pub fn request(mut self, id: &RequestId) -> Self {
+        self.request_id = Some(id.clone());
+        self
+    }
+
+    /// Names the verdict.
+    #[must_use]
+    pub fn verdict(mut self, id: &VerdictId) -> Self {
+        self.verdict_id = Some(id.clone());
+        self
+    }
+
+    /// Says where it came from.
+    #[must_use]
+    pub fn source(mut self, source: IpAddr) -> Self {
+        self.source = Some(source.to_canonical());
+        self
+    }
+
+    /// Adds a fact.
+    #[must_use]
+    pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut value = value.into();
+        if value.len() > 512 {
+            let mut end = 512;
+            while !value.is_char_boundary(end) {
+                end -= 1;
+            }
+            value.truncate(end);
+        }
+        self.detail.insert(name, value);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EventCode;
+
+    #[test]
+    fn codes_are_distinct() {
+        let mut texts: Vec<_> = EventCode::ALL.iter().map(|code| code.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), EventCode::ALL.len());
+    }
+}

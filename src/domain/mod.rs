@@ -1,0 +1,19 @@
+//! The nouns of Mailwarden. Everybody may import this module; it imports nobody and does no I/O.
+
+pub mod address;
+pub mod bounds;
+pub mod client;
+pub mod clock;
+pub mod credential;
+pub mod entropy;
+pub mod event;
+pub mod fault;
+pub mod folder;
+pub mod grant;
+pub mod id;
+pub mod mailbox;
+pub mod operator;
+pub mod scope;
+pub mod secret;
+pub mod session;
+pub mod token;
