@@ -1,16 +1,8 @@
-//! A tool's connection, whatever carries it.
+//! How a mail listener starts.
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Bytes in both directions.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-/// A connection: TLS already, or a clear one that must be upgraded before anything of worth is said.
-pub type Stream = Box<dyn Io>;
+pub use crate::upstream::wire::Stream;
 
 /// How a listener starts.
 #[derive(Clone)]
