@@ -56,7 +56,7 @@ impl Registry {
         }
     }
 
-    async fn check_sessions(
+    pub(in crate::registry) async fn check_sessions(
         &self,
         seen: &mut Option<i64>,
         ends: &mut HashMap<GrantId, Option<Timestamp>>,

@@ -68,7 +68,8 @@ impl Registry {
             return Err(RegistryError::Conflict("two secrets live already; retire the older one first"));
         }
         let event = Self::event(EventCode::ClientSecretRotated, by).client(id);
-        self.record(event.detail("secret", record.id.as_str()).detail("overlap_secs", overlap_secs.to_string())).await?;
+        self.record(event.detail("secret", record.id.as_str()).detail("overlap_secs", overlap_secs.to_string()))
+            .await?;
         let mut tx = self.store.begin().await?;
         // Locks the client, so that of two rotations at once the second sees what the first did.
         tx.execute(sql::CLIENT_LOCK, &[id.as_str().into()]).await?;
@@ -101,7 +102,10 @@ impl Registry {
         self.client_row(id).await?;
         let secrets = self.list_client_secrets(id).await?;
         let Some((_, older)) = secrets.split_last() else { return Ok(()) };
-        self.record(Self::event(EventCode::ClientSecretRetired, by).client(id).detail("retired", older.len().to_string())).await?;
+        self.record(
+            Self::event(EventCode::ClientSecretRetired, by).client(id).detail("retired", older.len().to_string()),
+        )
+        .await?;
         let mut tx = self.store.begin().await?;
         for old in older {
             tx.execute(sql::SECRET_REMOVE, &[old.id.as_str().into()]).await?;

@@ -61,7 +61,8 @@ impl Registry {
             expires_at: new.expires_at,
             created_at: self.clock.now(),
         };
-        let event = Self::event(EventCode::GrantAdded, by).client(&grant.client_id).mailbox(&grant.mailbox_id).grant(&grant.id);
+        let event =
+            Self::event(EventCode::GrantAdded, by).client(&grant.client_id).mailbox(&grant.mailbox_id).grant(&grant.id);
         let bounds = serde_json::to_string(&grant.bounds).unwrap_or_default();
         self.record(event.detail("scopes", grant.scopes.to_string()).detail("bounds", bounds)).await?;
         let mut tx = self.store.begin().await?;
@@ -88,7 +89,8 @@ impl Registry {
     /// Removes a grant and ends the sessions that stand on it.
     pub async fn remove_grant(&self, by: &Actor, id: &GrantId) -> Result<(), RegistryError> {
         let (mut grant, mac) = self.grant_row(id).await?;
-        let event = Self::event(EventCode::GrantRemoved, by).client(&grant.client_id).mailbox(&grant.mailbox_id).grant(id);
+        let event =
+            Self::event(EventCode::GrantRemoved, by).client(&grant.client_id).mailbox(&grant.mailbox_id).grant(id);
         self.record(event).await?;
         grant.status = Status::Removed;
         let mut tx = self.store.begin().await?;
@@ -99,7 +101,11 @@ impl Registry {
     }
 
     /// The grant that lets this client into this mailbox, all three intact and in force; anything else is `Denied`.
-    pub async fn grant_for(&self, client: &ClientId, address: &MailAddress) -> Result<(Client, Mailbox, Grant), RegistryError> {
+    pub async fn grant_for(
+        &self,
+        client: &ClientId,
+        address: &MailAddress,
+    ) -> Result<(Client, Mailbox, Grant), RegistryError> {
         let active = |status| if status == Status::Active { Ok(()) } else { Err(RegistryError::Denied) };
         let found = self.one::<Client>(sql::CLIENT_GET, &[client.as_str().into()]).await?;
         let (client, _) = found.ok_or(RegistryError::Denied)?;

@@ -24,7 +24,8 @@ impl Registry {
         let mut keys = Vec::new();
         for row in self.store.rows(sql::KEY_LIST, &[]).await? {
             let kid = row.text(0)?;
-            let alg = TokenAlg::parse(&row.text(1)?).ok_or(RegistryError::Internal("unknown algorithm of a signing key"))?;
+            let alg =
+                TokenAlg::parse(&row.text(1)?).ok_or(RegistryError::Internal("unknown algorithm of a signing key"))?;
             let key = self.vault.open_private_key(&kid, alg, row.blob(4)?, row.blob(5)?)?;
             keys.push((kid, alg, key));
         }

@@ -69,7 +69,9 @@ impl Registry {
     pub async fn test_mailbox(&self, by: &Actor, id: &MailboxId) -> Result<LoginReport, RegistryError> {
         let (mailbox, _) = self.mailbox_row(id).await?;
         if !self.may_try(id).await {
-            return Err(RegistryError::Conflict("the upstream refused this credential too often; set a new one or wait"));
+            return Err(RegistryError::Conflict(
+                "the upstream refused this credential too often; set a new one or wait",
+            ));
         }
         self.record(Self::event(EventCode::MailboxTested, by).mailbox(id)).await?;
         let lease = self.vault.lease(id).await?;
@@ -83,7 +85,12 @@ impl Registry {
     }
 
     /// Puts a proven new credential in the old one's place.
-    pub async fn set_credential(&self, by: &Actor, id: &MailboxId, password: Secret<Password>) -> Result<LoginReport, RegistryError> {
+    pub async fn set_credential(
+        &self,
+        by: &Actor,
+        id: &MailboxId,
+        password: Secret<Password>,
+    ) -> Result<LoginReport, RegistryError> {
         let (mailbox, _) = self.mailbox_row(id).await?;
         let report = self.proven(&mailbox.upstream, &password).await?;
         self.record(Self::event(EventCode::CredentialSet, by).mailbox(id)).await?;

@@ -12,6 +12,8 @@ mod operators;
 mod rows;
 pub mod sessions;
 
+#[cfg(test)]
+mod tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::error::RegistryError;
@@ -84,7 +86,11 @@ impl Registry {
         Err(RegistryError::Denied)
     }
 
-    async fn one<T: Stored>(&self, statement: Statement, args: &[Value]) -> Result<Option<(T, Vec<u8>)>, RegistryError> {
+    async fn one<T: Stored>(
+        &self,
+        statement: Statement,
+        args: &[Value],
+    ) -> Result<Option<(T, Vec<u8>)>, RegistryError> {
         match self.store.row(statement, args).await? {
             Some(row) => self.trusted(&row).await.map(Some),
             None => Ok(None),
@@ -113,7 +119,11 @@ impl Registry {
     async fn replace<T: Stored>(&self, tx: &mut Tx, noun: &T, was: &[u8]) -> Result<(), RegistryError> {
         let mut values = rows::write(noun, self.vault.row_mac());
         values.push(was.into());
-        if tx.execute(T::SET, &values).await? == 1 { Ok(()) } else { Err(RegistryError::Conflict("it was changed meanwhile")) }
+        if tx.execute(T::SET, &values).await? == 1 {
+            Ok(())
+        } else {
+            Err(RegistryError::Conflict("it was changed meanwhile"))
+        }
     }
 
     /// Commits a change of policy: every node's watcher sees the counter move.

@@ -26,7 +26,8 @@ impl Registry {
             Ok(None) | Err(RegistryError::Denied) => return Err(RegistryError::Unauthenticated),
             Err(error) => return Err(error),
         };
-        let in_force = operator.status == Status::Active && operator.expires_at.is_none_or(|end| self.clock.now() < end);
+        let in_force =
+            operator.status == Status::Active && operator.expires_at.is_none_or(|end| self.clock.now() < end);
         if in_force && self.vault.digest_matches(PURPOSE, token, &operator.token_digest) {
             Ok(operator)
         } else {
