@@ -165,7 +165,11 @@ fn one_line(text: &str) -> String {
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
     };
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if unsafe_char(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if unsafe_char(c) {
+            out.extend(c.escape_unicode())
+        } else {
+            out.push(c)
+        }
         out
     })
 }

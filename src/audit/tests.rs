@@ -19,7 +19,8 @@ async fn five() -> (TempDir, Store, Audit, sqlx::SqlitePool) {
     tx.commit().await.unwrap();
     let audit = Audit::start(store.clone(), Clock::manual(Timestamp(1)), &key).await.unwrap();
     for seq in 1..=5 {
-        let event = AuditEvent::new(EventCode::TokenIssued, Actor::System, Outcome::Success).detail("name", "a\r\nb\u{202e}c");
+        let event =
+            AuditEvent::new(EventCode::TokenIssued, Actor::System, Outcome::Success).detail("name", "a\r\nb\u{202e}c");
         assert_eq!(audit.record(event).await.unwrap(), seq);
     }
     let raw = sqlx::SqlitePool::connect(&url).await.unwrap();

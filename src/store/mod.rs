@@ -61,7 +61,10 @@ pub struct Store(Pools);
 #[derive(Clone, Debug)]
 enum Pools {
     /// SQLite has one writer: a pool of one connection writes, so that nobody waits in `SQLITE_BUSY`.
-    Sqlite { read: SqlitePool, write: SqlitePool },
+    Sqlite {
+        read: SqlitePool,
+        write: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -94,7 +97,8 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
-            let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5)).connect_with(options);
+            let pool =
+                PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5)).connect_with(options);
             return Ok(Self(Pools::Postgres(pool.await?)));
         }
         let path = url.strip_prefix("sqlite:").ok_or(StoreError::BadUrl)?;

@@ -22,18 +22,42 @@ macro_rules! statements {
     };
 }
 
-macro_rules! operators { () => { "id, name, role, status, token_digest, expires_at, created_at, mac" }; }
-macro_rules! mailboxes { () => { "id, address, status, health, upstream, tokens_valid_after, created_at, mac" }; }
-macro_rules! clients { () => { "id, name, status, default_mailbox, token_alg, tokens_valid_after, created_at, mac" }; }
-macro_rules! secrets { () => { "id, client_id, digest, created_at, expires_at, mac" }; }
+macro_rules! operators {
+    () => {
+        "id, name, role, status, token_digest, expires_at, created_at, mac"
+    };
+}
+macro_rules! mailboxes {
+    () => {
+        "id, address, status, health, upstream, tokens_valid_after, created_at, mac"
+    };
+}
+macro_rules! clients {
+    () => {
+        "id, name, status, default_mailbox, token_alg, tokens_valid_after, created_at, mac"
+    };
+}
+macro_rules! secrets {
+    () => {
+        "id, client_id, digest, created_at, expires_at, mac"
+    };
+}
 macro_rules! grants { () => {
     "id, client_id, mailbox_id, scopes, bounds, status, token_ttl_secs, session_ttl_secs, expires_at, created_at, mac"
 }; }
-macro_rules! credentials { () => { "id, mailbox_id, version, state, kek_id, wrapped_dek, sealed, created_at" }; }
+macro_rules! credentials {
+    () => {
+        "id, mailbox_id, version, state, kek_id, wrapped_dek, sealed, created_at"
+    };
+}
 macro_rules! events { () => {
     "seq, at, code, actor, outcome, client_id, mailbox_id, grant_id, session_id, request_id, verdict_id, source, detail, hash"
 }; }
-macro_rules! signing_keys { () => { "kid, alg, state, kek_id, wrapped_dek, sealed, created_at" }; }
+macro_rules! signing_keys {
+    () => {
+        "kid, alg, state, kek_id, wrapped_dek, sealed, created_at"
+    };
+}
 
 statements! {
     PING = "SELECT value FROM counters WHERE name = 'policy_epoch'";

@@ -41,7 +41,8 @@ pub(in crate::vault) fn seal<K>(
 ) -> Result<Sealed, VaultError> {
     let dek = Secret::<Dek>::from_bytes(entropy.bytes::<32>().to_vec());
     let sealed = aead::seal(&dek, plain, &aad("value", home, place), entropy).map_err(|_| VaultError::DoesNotOpen)?;
-    let wrapped_dek = aead::seal(wrapping, &dek, &aad("dek", home, place), entropy).map_err(|_| VaultError::DoesNotOpen)?;
+    let wrapped_dek =
+        aead::seal(wrapping, &dek, &aad("dek", home, place), entropy).map_err(|_| VaultError::DoesNotOpen)?;
     Ok(Sealed { wrapped_dek, sealed })
 }
 

@@ -163,7 +163,12 @@ impl Vault {
     }
 
     /// The same, as part of a larger change.
-    pub async fn seal_credential_in(&self, tx: &mut Tx, mailbox: &MailboxId, password: &Secret<Password>) -> Result<i64, VaultError> {
+    pub async fn seal_credential_in(
+        &self,
+        tx: &mut Tx,
+        mailbox: &MailboxId,
+        password: &Secret<Password>,
+    ) -> Result<i64, VaultError> {
         let key = [mailbox.as_str().into()];
         let version = tx.row(sql::CREDENTIAL_TOP, &key).await?.map_or(Ok(0), |row| row.int(0))? + 1;
         let sealed = self.keys.seal(&self.credential_place(mailbox, version), password, &self.entropy)?;
@@ -185,7 +190,11 @@ impl Vault {
 
     /// Opens the mailbox's current credential for one login.
     pub async fn lease(&self, mailbox: &MailboxId) -> Result<CredentialLease, VaultError> {
-        let row = self.store.row(sql::CREDENTIAL_LATEST, &[mailbox.as_str().into()]).await?.ok_or(VaultError::NoCredential)?;
+        let row = self
+            .store
+            .row(sql::CREDENTIAL_LATEST, &[mailbox.as_str().into()])
+            .await?
+            .ok_or(VaultError::NoCredential)?;
         let credential = read_credential(&row)?;
         let sealed = Sealed { wrapped_dek: credential.wrapped_dek, sealed: credential.sealed };
         let password = self.keys.open(&self.credential_place(mailbox, credential.version), &sealed)?;
@@ -193,7 +202,12 @@ impl Vault {
     }
 
     /// Seals a signing key for the place `kid`: the wrapped DEK and the sealed key.
-    pub fn seal_private_key(&self, kid: &str, alg: TokenAlg, key: &Secret<PrivateKey>) -> Result<(Vec<u8>, Vec<u8>), VaultError> {
+    pub fn seal_private_key(
+        &self,
+        kid: &str,
+        alg: TokenAlg,
+        key: &Secret<PrivateKey>,
+    ) -> Result<(Vec<u8>, Vec<u8>), VaultError> {
         let sealed = self.keys.seal(&self.key_place(kid, alg), key, &self.entropy)?;
         Ok((sealed.wrapped_dek, sealed.sealed))
     }
