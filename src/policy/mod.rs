@@ -56,3 +56,17 @@ impl Denial {
         Self { rule, needs: None, asked: asked.to_owned(), text: text.to_owned() }
     }
 }
+
+/// What `command` would get under these rights: an IMAP command without its tag, or `MAIL FROM:<address>` / `RCPT TO:<address>`.
+pub fn explain(rights: &Rights, command: &str) -> Result<(), Denial> {
+    if let Some(decision) = smtp::explain(rights, command) {
+        return decision;
+    }
+    match crate::protocol::imap::command::parse(format!("A {command}\r\n").as_bytes()) {
+        Ok(parsed) => {
+            let state = imap::State { delimiter: Some('/'), is_read_write: true };
+            imap::decide(rights, state, parsed.body).map(drop)
+        }
+        Err(_) => Err(Denial::rule("unknown", command, "this is no command that the gateway knows")),
+    }
+}

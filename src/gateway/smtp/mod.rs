@@ -1,0 +1,1 @@
+//! Submission at the gateway.
