@@ -25,7 +25,7 @@ use crate::domain::mailbox::{self, Connector, Endpoint, TlsMode};
 use crate::domain::operator::Role;
 use crate::domain::scope::Preset;
 use crate::domain::secret::{Password, Secret};
-use crate::registry::grants::NewGrant;
+use crate::registry::NewGrant;
 use crate::sandbox::Sandbox;
 use crate::telemetry;
 use crate::vault::{Vault, kek};
@@ -104,7 +104,7 @@ async fn start_services(config: &Config, options: &DevOptions) -> anyhow::Result
         kek::create_file(&path, &entropy)?;
         let store = services::open_store(config).await?;
         store.migrate().await?;
-        Vault::create(&store, services::load_kek(config)?, &clock, &entropy).await?;
+        Vault::create(store, services::load_kek(config)?, clock, entropy).await?;
     }
     services::start(config).await
 }
@@ -169,8 +169,8 @@ async fn prepare_people(services: &Services, env: &mut DevEnv, mailbox: &Mailbox
     {
         let (client, secret) = registry.add_client(&Actor::System, name, TokenAlg::EdDsa, None).await?;
         let grant = NewGrant {
-            client_id: client.id.clone(),
-            mailbox_id: mailbox.clone(),
+            client: client.id.clone(),
+            mailbox: mailbox.clone(),
             scopes: preset.scopes(),
             bounds: Bounds::default(),
             token_ttl_secs: Grant::DEFAULT_TOKEN_TTL_SECS,

@@ -1,9 +1,9 @@
 //! Puts the house together: settings → services → edges; starts, stops, and the demo.
 
-mod dev;
-mod dev_ca;
-mod dev_env;
-mod dev_text;
+//SB mod dev;
+//SB mod dev_ca;
+//SB mod dev_env;
+//SB mod dev_text;
 mod edges;
 mod lifecycle;
 mod services;
@@ -21,7 +21,7 @@ use crate::domain::secret::{OperatorToken, Secret};
 use crate::telemetry;
 use crate::vault::{Vault, kek};
 
-pub use dev::{DevOptions, dev};
+//SB pub use dev::{DevOptions, dev};
 
 /// How to start the service.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +70,7 @@ pub async fn init(config: Option<PathBuf>) -> anyhow::Result<Initialised> {
     let kek = services::load_kek(&config)?;
     let store = services::open_store(&config).await?;
     store.migrate().await?;
-    Vault::create(&store, kek, &clock, &entropy).await?;
+    Vault::create(store, kek, clock, entropy).await?;
     let services = services::start(&config).await?;
     let (_, token) = services.registry.add_operator(&Actor::System, "first", Role::Admin, None).await?;
     Ok(Initialised { token, kek_file })

@@ -31,9 +31,9 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
     let entropy = random::system();
     let kek = load_kek(config)?;
     let store = open_store(config).await?;
-    let vault = Vault::unlock(&store, kek, &clock, &entropy).await?;
+    let vault = Vault::unlock(store.clone(), kek, clock.clone(), entropy.clone()).await?;
     store.migrate().await?;
-    let audit = Audit::start(&store, &vault.audit_keys(), clock.clone()).await?;
+    let audit = Audit::start(store.clone(), clock.clone(), vault.audit_key()).await?;
     let dialer = Dialer::new(DialPolicy { allow_networks: config.upstream.allow_networks.clone() });
     let registry =
         Registry::new(store, vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());

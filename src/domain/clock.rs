@@ -87,6 +87,14 @@ impl Timestamp {
             .unwrap_or_else(|| format!("{}ms", self.0))
     }
 
+    /// RFC 5322 section 3.3 text in UTC, e.g. `Tue, 24 Nov 2026 08:00:00 +0000`.
+    pub fn to_rfc5322(self) -> String {
+        use time::OffsetDateTime;
+        use time::format_description::well_known::Rfc2822;
+        let moment = OffsetDateTime::from_unix_timestamp(self.as_secs()).ok();
+        moment.and_then(|moment| moment.format(&Rfc2822).ok()).unwrap_or_default()
+    }
+
     /// Reads RFC 3339 text with any offset. `None` when it is not RFC 3339.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         use time::OffsetDateTime;

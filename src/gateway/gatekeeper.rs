@@ -18,7 +18,7 @@ use crate::oauth::TokenService;
 use crate::policy::{Denial, Rights};
 use crate::protocol::sasl::Attempt;
 use crate::registry::Registry;
-use crate::registry::sessions::SessionHandle;
+use crate::registry::SessionHandle;
 use crate::upstream::dial::Dialer;
 use crate::upstream::{self, UpstreamError};
 use crate::vault::{CredentialLease, Vault};

@@ -5,5 +5,6 @@ pub mod gatekeeper;
 pub mod imap;
 pub mod listener;
 
+pub mod smtp;
 pub mod stream;
 pub mod tls;

@@ -8,7 +8,7 @@ use crate::crypto::encoding::base64url;
 use crate::crypto::sign::{self, Signer};
 use crate::domain::client::TokenAlg;
 use crate::registry::Registry;
-use crate::registry::error::RegistryError;
+use crate::registry::RegistryError;
 
 /// The keys that sign tokens; cheap to clone.
 #[derive(Clone, Debug)]

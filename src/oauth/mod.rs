@@ -206,7 +206,7 @@ impl TokenService {
         if let Some(resource) = &request.resource {
             return MailAddress::from_resource(resource).map_err(|_| OauthError::InvalidTarget);
         }
-        let failed = |error: crate::registry::error::RegistryError| OauthError::of(&error, OauthError::InvalidTarget);
+        let failed = |error: crate::registry::RegistryError| OauthError::of(&error, OauthError::InvalidTarget);
         let client = self.0.registry.find_client(client_id.as_str()).await.map_err(failed)?;
         let wanted = match client.default_mailbox {
             Some(mailbox) => mailbox,

@@ -28,7 +28,7 @@ use crate::registry::rows::Stored;
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
 use crate::store::{Store, Tx, sql};
-use crate::upstream::Dialer;
+use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
 /// A handle to the registry; cheap to clone.

@@ -67,24 +67,20 @@ async fn converse(
         }));
         wire.send(b"w2 AUTHENTICATE PLAIN\r\n").await?;
         if kind(&wire.line(MAX_LINE).await?) != Kind::Continuation {
-            return Err(UpstreamError::Refused);
+            return Err(UpstreamError::Protocol);
         }
         wire.send(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
         tagged(&mut wire, "w2").await?
     } else if has("LOGINDISABLED") {
         return Err(UpstreamError::Protocol);
     } else {
-        let command = zeroize::Zeroizing::new(password.expose(|secret| {
-            [b"w2 LOGIN ", quoted(username.as_bytes())?.as_slice(), b" ", quoted(secret)?.as_slice(), b"\r\n"].concat().into()
-        }).ok_or(UpstreamError::Protocol)?);
+        let user = quoted(username.as_bytes()).ok_or(UpstreamError::Protocol)?;
+        let secret = zeroize::Zeroizing::new(password.expose(quoted).ok_or(UpstreamError::Protocol)?);
+        let command = zeroize::Zeroizing::new([b"w2 LOGIN ", user.as_slice(), b" ", &secret, b"\r\n"].concat());
         wire.send(&command).await?;
         tagged(&mut wire, "w2").await?
     };
-    match status.as_str() {
-        "OK" => (),
-        "NO" => return Err(UpstreamError::Refused),
-        _ => return Err(UpstreamError::Protocol),
-    }
+    status?;
     let capabilities = self::capabilities(&mut wire).await?;
     Ok(Connection { wire, capabilities })
 }
@@ -144,11 +140,21 @@ async fn capabilities(wire: &mut Wire) -> Result<Vec<String>, UpstreamError> {
     Err(UpstreamError::Protocol)
 }
 
-async fn tagged(wire: &mut Wire, expected: &str) -> Result<String, UpstreamError> {
+/// The outcome of a login. A NO that speaks of load or trouble is no verdict on the password: it must not count towards the breaker.
+async fn tagged(wire: &mut Wire, expected: &str) -> Result<Result<(), UpstreamError>, UpstreamError> {
     for _ in 0..MAX_LINES {
         let line = wire.line(MAX_LINE).await?;
         match kind(&line) {
-            Kind::Tagged(tag, status, _) if tag == expected => return Ok(status.to_ascii_uppercase()),
+            Kind::Tagged(tag, status, text) if tag == expected => {
+                let passing = [&b"[UNAVAILABLE]"[..], b"[LIMIT]", b"[INUSE]", b"[SERVERBUG]", b"SERVER UNAVAILABLE"];
+                let text = text.to_ascii_uppercase();
+                return Ok(match status.to_ascii_uppercase().as_str() {
+                    "OK" => Ok(()),
+                    "NO" if passing.iter().any(|code| text.starts_with(code)) => Err(UpstreamError::Unreachable),
+                    "NO" => Err(UpstreamError::Refused),
+                    _ => Err(UpstreamError::Protocol),
+                });
+            }
             Kind::Tagged(..) | Kind::Continuation | Kind::Malformed | Kind::Bye => return Err(UpstreamError::Protocol),
             _ => (),
         }

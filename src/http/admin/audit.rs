@@ -13,7 +13,7 @@ use crate::http::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
     after: Option<i64>,
-    limit: Option<i64>,
+    limit: Option<u32>,
 }
 
 pub(super) async fn list(caller: Caller, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {

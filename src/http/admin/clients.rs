@@ -75,7 +75,7 @@ pub(super) async fn rotate_secret(
 ) -> Result<Json<Value>, Problem> {
     let registry = &caller.with_role(GUARDS).await?.registry;
     let client = registry.find_client(&name).await?;
-    let secret = registry.rotate_client_secret(&caller.actor(), &client.id, i64::from(rotate.overlap_secs)).await?;
+    let secret = registry.rotate_client_secret(&caller.actor(), &client.id, rotate.overlap_secs).await?;
     Ok(Json(with_secret(&client, &secret)))
 }
 

@@ -15,7 +15,7 @@ use crate::domain::scope::ScopeSet;
 use crate::http::admin::{ADMINS, Body, Caller, READERS, id};
 use crate::http::problem::Problem;
 use crate::policy::{self, Rights};
-use crate::registry::grants::NewGrant;
+use crate::registry::NewGrant;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,8 +70,8 @@ pub(super) async fn add(caller: Caller, Body(new): Body<NewGrantBody>) -> Result
         Some(text) => Some(Timestamp::parse_rfc3339(&text).ok_or_else(|| invalid("expires_at must be RFC 3339"))?),
     };
     let grant = NewGrant {
-        client_id: registry.find_client(&new.client).await?.id,
-        mailbox_id: registry.find_mailbox(&new.mailbox).await?.id,
+        client: registry.find_client(&new.client).await?.id,
+        mailbox: registry.find_mailbox(&new.mailbox).await?.id,
         scopes: new.scope,
         bounds: new.bounds,
         token_ttl_secs,
