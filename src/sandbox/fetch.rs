@@ -23,7 +23,9 @@ pub(super) fn items(asked: &MacroOrMessageDataItemNames<'static>) -> Vec<Message
 pub(super) fn marks(item: &MessageDataItemName<'_>) -> bool {
     matches!(
         item,
-        MessageDataItemName::BodyExt { peek: false, .. } | MessageDataItemName::Rfc822 | MessageDataItemName::Rfc822Text
+        MessageDataItemName::BodyExt { peek: false, .. }
+            | MessageDataItemName::Rfc822
+            | MessageDataItemName::Rfc822Text
     )
 }
 

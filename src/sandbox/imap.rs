@@ -84,8 +84,12 @@ impl Desk<'_> {
             }
             _ if !self.is_in => return Ok("BAD log in first".to_owned()),
             CommandBody::Namespace => self.say("NAMESPACE ((\"\" \"/\")) NIL NIL").await?,
-            CommandBody::List { reference, mailbox_wildcard } => self.list("LIST", &reference, &mailbox_wildcard).await?,
-            CommandBody::Lsub { reference, mailbox_wildcard } => self.list("LSUB", &reference, &mailbox_wildcard).await?,
+            CommandBody::List { reference, mailbox_wildcard } => {
+                self.list("LIST", &reference, &mailbox_wildcard).await?
+            }
+            CommandBody::Lsub { reference, mailbox_wildcard } => {
+                self.list("LSUB", &reference, &mailbox_wildcard).await?
+            }
             CommandBody::Status { mailbox, item_names } => return self.status(&mailbox, &item_names).await,
             CommandBody::Select { mailbox } => return self.select(&mailbox, true).await,
             CommandBody::Examine { mailbox } => return self.select(&mailbox, false).await,
@@ -122,7 +126,9 @@ impl Desk<'_> {
     }
 
     async fn in_folder(&mut self, body: CommandBody<'static>) -> Result<String, WireError> {
-        let Some((name, may_write, _)) = self.selected.clone() else { return Ok("BAD select a folder first".to_owned()) };
+        let Some((name, may_write, _)) = self.selected.clone() else {
+            return Ok("BAD select a folder first".to_owned());
+        };
         let folder = self.shared.store.read(|folders| folders.get(&name).cloned().unwrap_or_default());
         match body {
             CommandBody::Fetch { sequence_set, macro_or_item_names, uid } => {
@@ -145,7 +151,8 @@ impl Desk<'_> {
                 if !may_write {
                     return Ok("NO [READ-ONLY] folder is open read-only".to_owned());
                 }
-                let (uids, flags) = (chosen(&folder, &sequence_set, uid).map(|(_, m)| m.uid).collect::<Vec<_>>(), words(&flags));
+                let (uids, flags) =
+                    (chosen(&folder, &sequence_set, uid).map(|(_, m)| m.uid).collect::<Vec<_>>(), words(&flags));
                 self.change(&name, &uids, |current| match kind {
                     StoreType::Replace => current.clone_from(&flags),
                     StoreType::Add => add(current, &flags),
@@ -170,11 +177,13 @@ impl Desk<'_> {
                 }
             }
             CommandBody::Search { criteria, uid, .. } => {
-                let hits = folder.messages.iter().enumerate().filter(|(row, message)| {
-                    criteria.as_ref().iter().all(|key| hit(key, row + 1, message, &folder))
-                });
-                let numbers: Vec<String> =
-                    hits.map(|(row, message)| if uid { message.uid.to_string() } else { (row + 1).to_string() }).collect();
+                let hits =
+                    folder.messages.iter().enumerate().filter(|(row, message)| {
+                        criteria.as_ref().iter().all(|key| hit(key, row + 1, message, &folder))
+                    });
+                let numbers: Vec<String> = hits
+                    .map(|(row, message)| if uid { message.uid.to_string() } else { (row + 1).to_string() })
+                    .collect();
                 self.say(format!("SEARCH {}", numbers.join(" ")).trim_end()).await?;
             }
             CommandBody::Expunge if may_write => self.expunge(None, false).await?,
@@ -223,7 +232,8 @@ impl Desk<'_> {
         let Some(folder) = self.shared.store.read(|folders| folders.get(&name).cloned()) else {
             return Ok("NO [NONEXISTENT] no such folder".to_owned());
         };
-        let unseen = folder.messages.iter().filter(|message| !message.flags.iter().any(|flag| flag == "\\Seen")).count();
+        let unseen =
+            folder.messages.iter().filter(|message| !message.flags.iter().any(|flag| flag == "\\Seen")).count();
         let values: Vec<String> = items
             .iter()
             .filter_map(|item| match item {
@@ -250,7 +260,12 @@ impl Desk<'_> {
         self.say("0 RECENT").await?;
         self.say(&format!("OK [UIDVALIDITY {}] valid", folder.uid_validity)).await?;
         self.say(&format!("OK [UIDNEXT {}] next", folder.next_uid)).await?;
-        self.say(if may_write { "OK [PERMANENTFLAGS (\\* \\Answered \\Flagged \\Deleted \\Seen \\Draft)] kept" } else { "OK [PERMANENTFLAGS ()] kept" }).await?;
+        self.say(if may_write {
+            "OK [PERMANENTFLAGS (\\* \\Answered \\Flagged \\Deleted \\Seen \\Draft)] kept"
+        } else {
+            "OK [PERMANENTFLAGS ()] kept"
+        })
+        .await?;
         self.selected = Some((name, may_write, folder.messages.len()));
         Ok(format!("OK [READ-{}] open", if may_write { "WRITE" } else { "ONLY" }))
     }
@@ -267,7 +282,9 @@ impl Desk<'_> {
     }
 
     fn rename(&self, from: &Mailbox<'_>, to: &Mailbox<'_>) -> String {
-        let (Some(from), Some(to)) = (mailbox_name(from), mailbox_name(to)) else { return "NO not a folder name".to_owned() };
+        let (Some(from), Some(to)) = (mailbox_name(from), mailbox_name(to)) else {
+            return "NO not a folder name".to_owned();
+        };
         let done = from != "INBOX"
             && self.shared.store.write(|folders| {
                 if folders.contains_key(&to) {
@@ -293,9 +310,11 @@ impl Desk<'_> {
         let rows = self.shared.store.write(|folders| {
             let Some(folder) = folders.get_mut(&name) else { return Vec::new() };
             let goes = |message: &Message| {
-                message.flags.iter().any(|flag| flag == "\\Deleted") && uids.is_none_or(|uids| uids.contains(&message.uid))
+                message.flags.iter().any(|flag| flag == "\\Deleted")
+                    && uids.is_none_or(|uids| uids.contains(&message.uid))
             };
-            let rows: Vec<usize> = folder.messages.iter().enumerate().filter(|(_, m)| goes(m)).map(|(row, _)| row + 1).collect();
+            let rows: Vec<usize> =
+                folder.messages.iter().enumerate().filter(|(_, m)| goes(m)).map(|(row, _)| row + 1).collect();
             folder.messages.retain(|message| !goes(message));
             rows
         });
@@ -323,7 +342,11 @@ fn add(flags: &mut Vec<String>, new: &[String]) {
 
 /// The messages of a sequence set with their numbers.
 fn chosen<'a>(folder: &'a Folder, set: &'a SequenceSet, by_uid: bool) -> impl Iterator<Item = (usize, &'a Message)> {
-    let last = if by_uid { folder.messages.last().map_or(0, |message| message.uid) } else { u32::try_from(folder.messages.len()).unwrap_or(0) };
+    let last = if by_uid {
+        folder.messages.last().map_or(0, |message| message.uid)
+    } else {
+        u32::try_from(folder.messages.len()).unwrap_or(0)
+    };
     folder.messages.iter().enumerate().map(|(row, message)| (row + 1, message)).filter(move |(row, message)| {
         let number = if by_uid { message.uid } else { u32::try_from(*row).unwrap_or(0) };
         contains(set, number, last)
@@ -351,7 +374,12 @@ fn hit(key: &SearchKey<'_>, row: usize, message: &Message, folder: &Folder) -> b
     let field = |name: &str, part: &[u8]| {
         let part = String::from_utf8_lossy(part).to_ascii_lowercase();
         let start = format!("{}:", name.to_ascii_lowercase());
-        text().split("\r\n\r\n").next().unwrap_or_default().lines().any(|line| line.starts_with(&start) && line.contains(&part))
+        text()
+            .split("\r\n\r\n")
+            .next()
+            .unwrap_or_default()
+            .lines()
+            .any(|line| line.starts_with(&start) && line.contains(&part))
     };
     match key {
         SearchKey::All | SearchKey::Old => true,
@@ -414,6 +442,11 @@ mod tests {
     #[test]
     fn wildcards_mean_what_rfc_3501_says() {
         assert!(matches(b"*", b"a/b") && matches(b"%", b"a") && !matches(b"%", b"a/b") && matches(b"a/%", b"a/b"));
-        assert!(matches(b"INBOX", b"INBOX") && !matches(b"INBOX", b"INBO") && matches(b"%/%", b"a/b") && !matches(b"", b"a"));
+        assert!(
+            matches(b"INBOX", b"INBOX")
+                && !matches(b"INBOX", b"INBO")
+                && matches(b"%/%", b"a/b")
+                && !matches(b"", b"a")
+        );
     }
 }

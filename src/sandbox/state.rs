@@ -42,7 +42,8 @@ impl Mailstore {
         std::fs::create_dir_all(folder)?;
         let path = folder.join("mail.json");
         let stored = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let store = Self { path, folders: Mutex::new(stored.unwrap_or_default()), changed: watch::Sender::new(0), clock };
+        let store =
+            Self { path, folders: Mutex::new(stored.unwrap_or_default()), changed: watch::Sender::new(0), clock };
         if store.read(BTreeMap::is_empty) {
             for (folder, text) in seed::messages(address) {
                 store.add(folder, &[], text.replace('\n', "\r\n").into_bytes());

@@ -28,7 +28,8 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     };
     let ours = desk.tag();
     let waits = !desk.has_literal_plus();
-    let fragments = command::serialise_append(&ours, permit.into_inner(), literal.length, waits).ok_or_else(upstream_lost)?;
+    let fragments =
+        command::serialise_append(&ours, permit.into_inner(), literal.length, waits).ok_or_else(upstream_lost)?;
     if !desk.send_upstream(tag, &ours, fragments).await? || (waits && !relay::continuation(desk, tag, &ours).await?) {
         return swallow(desk, literal).await;
     }

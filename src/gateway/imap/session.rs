@@ -35,7 +35,13 @@ pub(super) struct Desk {
 }
 
 /// Runs a session to its end.
-pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, upstream: Connection, shutdown: CancellationToken) {
+pub(super) async fn run(
+    gatekeeper: Gatekeeper,
+    client: Wire,
+    session: Session,
+    upstream: Connection,
+    shutdown: CancellationToken,
+) {
     let mut ended = session.ended();
     let mut desk = Desk {
         gatekeeper,
@@ -147,7 +153,11 @@ impl Desk {
     pub(super) async fn bad(&mut self, tag: &str, has_literal: bool) -> Result<(), End> {
         self.bad += 1;
         self.answer(&format!("{tag} BAD unknown or malformed command")).await?;
-        if has_literal || self.bad >= MAX_BAD { Err(End::Bye("too many malformed commands".to_owned())) } else { Ok(()) }
+        if has_literal || self.bad >= MAX_BAD {
+            Err(End::Bye("too many malformed commands".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 
     async fn command(&mut self, tag: &str, body: CommandBody<'static>) -> Result<(), End> {
@@ -166,7 +176,9 @@ impl Desk {
                 self.answer(&format!("{tag} BAD logged in already")).await
             }
             body if self.lacks(&body) => self.answer(&format!("{tag} BAD the mail server does not support this")).await,
-            body if !self.is_selected && needs_selected(&body) => self.answer(&format!("{tag} BAD select a folder first")).await,
+            body if !self.is_selected && needs_selected(&body) => {
+                self.answer(&format!("{tag} BAD select a folder first")).await
+            }
             body => {
                 let opens = matches!(body, CommandBody::Select { .. } | CommandBody::Examine { .. });
                 match decide(&self.session.rights, self.state, body) {

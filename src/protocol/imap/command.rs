@@ -101,7 +101,14 @@ mod tests {
     #[test]
     fn a_command_is_one_command_and_nothing_more() {
         assert!(parse(b"A NOOP\r\n").is_ok());
-        for wrong in [&b"A NOOP\r\nB NOOP\r\n"[..], b"A NOOP\n", b"A NOOP \r\n", b"A  NOOP\r\n", b"A NOOP {3+}\r\nabc\r\n", b"A XYZ\r\n"] {
+        for wrong in [
+            &b"A NOOP\r\nB NOOP\r\n"[..],
+            b"A NOOP\n",
+            b"A NOOP \r\n",
+            b"A  NOOP\r\n",
+            b"A NOOP {3+}\r\nabc\r\n",
+            b"A XYZ\r\n",
+        ] {
             assert!(parse(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
         }
     }
