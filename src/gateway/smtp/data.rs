@@ -65,9 +65,9 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
     let gone = || End::Say("451 4.3.0 the mail server behind this mailbox went away".to_owned());
     upstream.wire.queue(&head(desk, header, &message_id)).await.map_err(|_| gone())?;
     let mut size = size;
-    while !is_over {
-        // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
-        let Some(line) = message_line(desk).await? else { break };
+    // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
+    let mut next = if is_over { None } else { message_line(desk).await? };
+    while let Some(line) = next {
         size += line.len() as u64 + 2;
         if size > desk.gatekeeper.max_message_bytes() {
             drop(upstream);
@@ -79,6 +79,7 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         }
         upstream.wire.queue(&line).await.map_err(|_| gone())?;
         upstream.wire.queue(b"\r\n").await.map_err(|_| gone())?;
+        next = message_line(desk).await?;
     }
     let recipients = desk.recipients.take().unwrap_or_default();
     let event = |code, outcome| {
