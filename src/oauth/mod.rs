@@ -224,16 +224,15 @@ impl TokenService {
         }
         let failed = |error: crate::registry::RegistryError| OauthError::of(&error, OauthError::InvalidTarget);
         let client = self.0.registry.find_client(client_id.as_str()).await.map_err(failed)?;
-        let wanted = match client.default_mailbox {
-            Some(mailbox) => mailbox,
-            None => {
-                let now = self.0.clock.now();
-                let grants = self.0.registry.grants_of_client(client_id).await.map_err(failed)?;
-                let mut standing = grants.into_iter().filter(|grant| grant.stands(now));
-                match (standing.next(), standing.next()) {
-                    (Some(only), None) => only.mailbox_id,
-                    _ => return Err(OauthError::InvalidTarget),
-                }
+        let wanted = if let Some(mailbox) = client.default_mailbox {
+            mailbox
+        } else {
+            let now = self.0.clock.now();
+            let grants = self.0.registry.grants_of_client(client_id).await.map_err(failed)?;
+            let mut standing = grants.into_iter().filter(|grant| grant.stands(now));
+            match (standing.next(), standing.next()) {
+                (Some(only), None) => only.mailbox_id,
+                _ => return Err(OauthError::InvalidTarget),
             }
         };
         self.0.registry.find_mailbox(wanted.as_str()).await.map(|mailbox| mailbox.address).map_err(failed)

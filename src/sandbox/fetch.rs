@@ -15,7 +15,7 @@ pub(super) fn items(asked: &MacroOrMessageDataItemNames<'static>) -> Vec<Message
         MacroOrMessageDataItemNames::Macro(Macro::Fast) => vec![Flags, InternalDate, Rfc822Size],
         MacroOrMessageDataItemNames::Macro(Macro::Full) => vec![Flags, InternalDate, Rfc822Size, Envelope, Body],
         MacroOrMessageDataItemNames::MessageDataItemNames(items) => items.clone(),
-        _ => vec![Flags, InternalDate, Rfc822Size, Envelope],
+        MacroOrMessageDataItemNames::Macro(_) => vec![Flags, InternalDate, Rfc822Size, Envelope],
     }
 }
 

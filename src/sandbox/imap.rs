@@ -274,10 +274,10 @@ impl Desk<'_> {
         let Some(name) = mailbox_name(mailbox) else { return "NO not a folder name".to_owned() };
         let name = name.trim_end_matches('/').to_owned();
         let now = self.shared.store.now_secs();
-        let is_new = self.shared.store.write(|folders| match folders.contains_key(&name) {
-            true => false,
-            false => folders.insert(name, Folder::new(now)).is_none(),
-        });
+        let is_new = self
+            .shared
+            .store
+            .write(|folders| !folders.contains_key(&name) && folders.insert(name, Folder::new(now)).is_none());
         if is_new { "OK created".to_owned() } else { "NO [ALREADYEXISTS] there is one".to_owned() }
     }
 

@@ -80,7 +80,9 @@ impl Dialer {
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| UpstreamError::Certificate)?;
         match timeout(TLS_TIMEOUT, TlsConnector::from(config).connect(name, stream)).await {
             Ok(Ok(tls)) => Ok(Box::new(tls)),
-            Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            Ok(Err(error))
+                if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
+            {
                 Err(UpstreamError::Certificate)
             }
             Ok(Err(_)) => Err(UpstreamError::Protocol),

@@ -123,10 +123,9 @@ async fn ehlo(wire: &mut Wire) -> Result<Vec<String>, UpstreamError> {
 /// beyond a line is taken from the stream that TLS is about to own.
 async fn starttls(mut tcp: TcpStream) -> Result<TcpStream, UpstreamError> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut conversation =
-        [(None, "220"), (Some(&b"EHLO mailwarden\r\n"[..]), "250"), (Some(b"STARTTLS\r\n"), "220")].into_iter();
+    let conversation = [(None, "220"), (Some(&b"EHLO mailwarden\r\n"[..]), "250"), (Some(b"STARTTLS\r\n"), "220")];
     let mut offers = false;
-    while let Some((command, expected)) = conversation.next() {
+    for (command, expected) in conversation {
         if let Some(command) = command {
             if command == b"STARTTLS\r\n" && !offers {
                 return Err(UpstreamError::NoStarttls);

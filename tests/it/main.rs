@@ -2,8 +2,17 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
 mod architecture;
+mod canary;
+mod crash;
 mod dev_flow;
+mod framing;
 mod harness;
 mod read_only;
 mod real_servers;
+mod revoke;
+#[expect(
+    clippy::print_stderr,
+    reason = "a harness offers more than each test takes, and shows what a failed program said"
+)]
 mod support;
+mod wrong_input;

@@ -106,7 +106,9 @@ fn reading_in_every_spelling_marks_nothing() {
     for open in ["SELECT INBOX", "EXAMINE INBOX", "select \"inbox\""] {
         let listing = imap.command_ok("o", open);
         assert!(listing.last().is_some_and(|line| line.contains("[READ-ONLY]")), "{listing:?}");
-        for fetch in ["FETCH 1:* BODY[]", "fetch 1 RFC822", "FETCH 2 RFC822.TEXT", "UID FETCH 1:* (FLAGS BODY[TEXT]<0.10>)"] {
+        for fetch in
+            ["FETCH 1:* BODY[]", "fetch 1 RFC822", "FETCH 2 RFC822.TEXT", "UID FETCH 1:* (FLAGS BODY[TEXT]<0.10>)"]
+        {
             imap.command_ok("f", fetch);
         }
         imap.command_ok("s", "SEARCH TEXT message");

@@ -71,7 +71,7 @@ pub(super) fn read(lines: &[Vec<u8>]) -> Result<Header, BadHeader> {
 }
 
 fn addresses(field: &[u8]) -> Result<Vec<MailAddress>, BadHeader> {
-    if !field.is_ascii() || field.iter().any(|byte| *byte == 0) {
+    if !field.is_ascii() || field.contains(&0) {
         return Err(BadHeader("From and Sender must be ASCII"));
     }
     // The parser knows a few fields by name; what is asked of each is the same.

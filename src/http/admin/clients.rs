@@ -44,7 +44,7 @@ pub(super) async fn show(caller: Caller, Path(name): Path<String>) -> Result<Jso
         .await?
         .iter()
         .map(|secret| {
-            let expires_at = secret.expires_at.map(|at| at.to_rfc3339());
+            let expires_at = secret.expires_at.map(crate::domain::clock::Timestamp::to_rfc3339);
             json!({ "id": secret.id, "created_at": secret.created_at.to_rfc3339(), "expires_at": expires_at })
         })
         .collect();

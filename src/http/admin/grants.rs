@@ -112,7 +112,7 @@ pub(super) async fn explain(caller: Caller, Query(asked): Query<Explain>) -> Res
     Ok(Json(match policy::explain(&rights, &command) {
         Ok(()) => json!({ "permitted": true, "grant_id": grant.id }),
         Err(denial) => json!({
-            "permitted": false, "grant_id": grant.id, "rule": denial.rule, "needs": denial.needs.map(|scope| scope.as_str()),
+            "permitted": false, "grant_id": grant.id, "rule": denial.rule, "needs": denial.needs.map(crate::domain::scope::Scope::as_str),
             "asked": denial.asked, "text": denial.text,
         }),
     }))

@@ -169,7 +169,9 @@ impl Check<'_> {
                     items.into_iter().map(|item| self.item(item, keeps_seen)).collect::<Result<_, _>>()?,
                 )
             }
-            _ => return Err(Denial::rule("never", self.asked, "this FETCH form is never permitted")),
+            MacroOrMessageDataItemNames::Macro(_) => {
+                return Err(Denial::rule("never", self.asked, "this FETCH form is never permitted"));
+            }
         };
         Ok(CommandBody::Fetch { sequence_set, macro_or_item_names, uid })
     }

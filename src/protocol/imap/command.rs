@@ -18,7 +18,7 @@ pub struct NotACommand;
 /// Parses one whole command, literals included. Nothing may be left over.
 pub fn parse(bytes: &[u8]) -> Result<Command<'static>, NotACommand> {
     match CommandCodec::default().decode_static(bytes) {
-        Ok((rest, command)) if rest.is_empty() => Ok(command),
+        Ok(([], command)) => Ok(command),
         _ => Err(NotACommand),
     }
 }

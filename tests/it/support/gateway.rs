@@ -58,7 +58,9 @@ impl Gateway {
         };
         let printed = gateway.run(&["init"], b"").expect_ok("mailwarden init");
         let token = printed.lines().find_map(|line| line.strip_prefix("MAILWARDEN_OPERATOR_TOKEN="));
-        token.unwrap_or_else(|| panic!("init printed no operator token: {printed}")).clone_into(&mut gateway.operator_token);
+        token
+            .unwrap_or_else(|| panic!("init printed no operator token: {printed}"))
+            .clone_into(&mut gateway.operator_token);
         gateway.init_output = printed;
         gateway
     }
@@ -148,7 +150,7 @@ impl Gateway {
     /// A management command, as an admin runs it.
     pub(crate) fn manage(&self, args: &[&str], input: &[u8]) -> Finished {
         let url = format!("https://localhost:{}", self.port("https"));
-        process::run(&mut management(&url, &self.ca_file, &self.operator_token).args(args), input)
+        process::run(management(&url, &self.ca_file, &self.operator_token).args(args), input)
     }
 
     /// A management command that must succeed.
