@@ -21,7 +21,7 @@ use crate::registry::Registry;
 use crate::registry::SessionHandle;
 use crate::upstream::dial::Dialer;
 use crate::upstream::{self, UpstreamError};
-use crate::vault::{CredentialLease, Vault};
+use crate::vault::{CredentialLease, Vault, VaultError};
 
 /// Everything that a mail session needs from the house; cheap to clone.
 #[derive(Clone, Debug)]
@@ -274,10 +274,20 @@ impl Gatekeeper {
         let event =
             self.session_event(&session.info, EventCode::CredentialUsed, Outcome::Success).detail("protocol", protocol);
         self.record(event).await?;
-        self.0.vault.lease(&session.mailbox.id).await.map_err(|error| {
-            tracing::error!(%error, mailbox = %session.mailbox.id, "credential not leased");
-            Refusal::of(Fault::Upstream)
-        })
+        match self.0.vault.lease(&session.mailbox.id).await {
+            Ok(lease) => Ok(lease),
+            Err(error) => {
+                tracing::error!(%error, mailbox = %session.mailbox.id, "credential not leased");
+                if matches!(error, VaultError::DoesNotOpen) {
+                    // VL-01: somebody changed or moved it in the database.
+                    let event = AuditEvent::new(EventCode::TamperingDetected, Actor::System, Outcome::Failure)
+                        .mailbox(&session.mailbox.id)
+                        .detail("table", "credentials");
+                    self.record(event).await?;
+                }
+                Err(Refusal::of(Fault::Upstream))
+            }
+        }
     }
 
     /// Tells the breaker how a login went.

@@ -19,6 +19,9 @@ use crate::upstream::wire::Wire;
 /// How many failed logins, and how many lines that are no commands, one connection may make.
 const MAX_FAILURES: u32 = 3;
 
+/// Longest line but for AUTHENTICATE, which carries a token (GW-09).
+const MAX_LINE: usize = 8192;
+
 /// A connection that is not authenticated yet.
 struct Door<'a> {
     gatekeeper: &'a Gatekeeper,
@@ -94,6 +97,10 @@ impl Door<'_> {
             return Err(End::Quiet);
         }
         let Some((tag, rest)) = framing::split_tag(&line) else { return self.bad("*").await };
+        let is_long_allowed = rest.get(..13).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTHENTICATE "));
+        if line.len() > MAX_LINE && !is_long_allowed {
+            return Err(End::Bye("[TOOBIG] line too long".to_owned()));
+        }
         let tag = tag.to_owned();
         if rest.eq_ignore_ascii_case(b"STARTTLS") {
             return match self.mode {
