@@ -1,0 +1,15 @@
+// Opens INBOX with imapflow and goes idle: HOST PORT USER, the token on standard input. Prints `idle`, then `exists N` at the
+// first new message, and ends.
+import { readFileSync } from 'node:fs';
+import { ImapFlow } from 'imapflow';
+
+const [host, port, user] = process.argv.slice(2);
+const accessToken = readFileSync(0, 'utf8').trim();
+const client = new ImapFlow({ host, port: Number(port), secure: true, auth: { user, accessToken }, logger: false });
+await client.connect();
+await client.mailboxOpen('INBOX', { readOnly: true });
+const seen = new Promise((resolve) => client.once('exists', (event) => resolve(event.count)));
+client.idle();
+console.log('idle');
+console.log('exists', await seen);
+await client.logout();

@@ -1,0 +1,303 @@
+//! The program under test, started as its users start it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::ca::Ca;
+use super::postgres::Postgres;
+use super::process::{self, Finished, Program};
+use super::wire::{self, Answer, Wire};
+use super::{PATIENCE, folder, free_port, note_use_of, setting};
+
+/// A registered client.
+#[derive(Clone, Debug)]
+pub(crate) struct Tool {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+/// An installation, running or not.
+pub(crate) struct Gateway {
+    program: Option<Program>,
+    ports: BTreeMap<String, u16>,
+    pub(crate) operator_token: String,
+    pub(crate) init_output: String,
+    ca_file: PathBuf,
+    stopped_output: String,
+    postgres: Option<Postgres>,
+    dir: TempDir,
+}
+
+impl Gateway {
+    /// Initialises an installation on the engine of this run, without starting it.
+    pub(crate) fn prepare(ca: &Ca) -> Self {
+        let dir = folder();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).expect("make the data folder");
+        let postgres = match setting("MAILWARDEN_TEST_DATABASE").as_deref() {
+            None | Some("sqlite") => None,
+            Some("postgres") => Some(Postgres::start()),
+            Some(other) => panic!("MAILWARDEN_TEST_DATABASE is sqlite or postgres, not {other:?}"),
+        };
+        let url = postgres.as_ref().map_or_else(|| format!("sqlite:{}/mailwarden.db", data.display()), Postgres::url);
+        let config = config_text(ca, &data, &url, free_port());
+        fs::write(dir.path().join("mailwarden.toml"), config).expect("write the configuration");
+        let mut gateway = Self {
+            program: None,
+            ports: BTreeMap::new(),
+            operator_token: String::new(),
+            init_output: String::new(),
+            ca_file: ca.file(),
+            stopped_output: String::new(),
+            postgres,
+            dir,
+        };
+        let printed = gateway.run(&["init"], b"").expect_ok("mailwarden init");
+        let token = printed.lines().find_map(|line| line.strip_prefix("MAILWARDEN_OPERATOR_TOKEN="));
+        token.unwrap_or_else(|| panic!("init printed no operator token: {printed}")).clone_into(&mut gateway.operator_token);
+        gateway.init_output = printed;
+        gateway
+    }
+
+    /// Initialises an installation and starts it.
+    pub(crate) fn start(ca: &Ca) -> Self {
+        let mut gateway = Self::prepare(ca);
+        gateway.serve();
+        gateway
+    }
+
+    /// Starts the server and waits until it says that it is ready.
+    pub(crate) fn serve(&mut self) {
+        let mut program = Program::start("mailwarden", self.command(&["serve"]).env("RUST_LOG", "trace"));
+        program.wait_for_line("ready", PATIENCE);
+        self.ports = listeners(&program.stdout());
+        self.program = Some(program);
+        note_use_of(if self.postgres.is_some() { "gateway-on-postgres" } else { "sqlite" });
+    }
+
+    /// Ends the server as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.end(Program::kill);
+    }
+
+    /// Stops the server in order.
+    pub(crate) fn stop(&mut self) {
+        self.end(|program| assert!(program.stop().success(), "an orderly stop ends with 0"));
+    }
+
+    fn end(&mut self, how: impl FnOnce(&mut Program)) {
+        let mut program = self.program.take().expect("the server runs");
+        how(&mut program);
+        self.stopped_output.push_str(&program.stdout());
+        self.stopped_output.push_str(&program.stderr());
+    }
+
+    /// The port of a listener.
+    pub(crate) fn port(&self, listener: &str) -> u16 {
+        *self.ports.get(listener).unwrap_or_else(|| panic!("no listener {listener} in {:?}", self.ports))
+    }
+
+    /// The CA that the gateway's own certificate comes from.
+    pub(crate) fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// Where everything of this installation lies.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The configuration file.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.dir.path().join("mailwarden.toml")
+    }
+
+    /// The database of this run when it is PostgreSQL.
+    pub(crate) fn postgres(&self) -> Option<&Postgres> {
+        self.postgres.as_ref()
+    }
+
+    /// Everything the server printed in all its runs.
+    pub(crate) fn output(&self) -> String {
+        let running = self.program.as_ref().map_or_else(String::new, |p| format!("{}{}", p.stdout(), p.stderr()));
+        format!("{}{running}", self.stopped_output)
+    }
+
+    /// Replaces text in the configuration.
+    pub(crate) fn edit_config(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config_file()).expect("read the configuration");
+        assert!(text.contains(from), "{from:?} is not in the configuration");
+        fs::write(self.config_file(), text.replacen(from, to, 1)).expect("write the configuration");
+    }
+
+    /// A command that reads the configuration file (`init`, `serve`, `migrate`).
+    pub(crate) fn run(&self, args: &[&str], input: &[u8]) -> Finished {
+        process::run(&mut self.command(args), input)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mailwarden"));
+        command.args(args).arg("--config").arg(self.config_file()).current_dir(self.dir.path());
+        command
+    }
+
+    /// A management command, as an admin runs it.
+    pub(crate) fn manage(&self, args: &[&str], input: &[u8]) -> Finished {
+        let url = format!("https://localhost:{}", self.port("https"));
+        process::run(&mut management(&url, &self.ca_file, &self.operator_token).args(args), input)
+    }
+
+    /// A management command that must succeed.
+    pub(crate) fn manage_ok(&self, args: &[&str], input: &[u8]) -> String {
+        self.manage(args, input).expect_ok(&format!("mailwarden {}", args.join(" ")))
+    }
+
+    /// Registers a mailbox of the given upstream ports; STARTTLS where `starttls`.
+    pub(crate) fn add_mailbox(&self, address: &str, password: &str, upstream: Upstream, ca: &Ca) -> Finished {
+        let tls = if upstream.starttls { "starttls" } else { "implicit" };
+        let imap = format!("localhost:{}", upstream.imap);
+        let smtp = format!("localhost:{}", upstream.smtp.unwrap_or_default());
+        let ca_file = ca.file().display().to_string();
+        let mut args = vec!["mailbox", "add", "--address", address, "--username", address];
+        args.extend(["--imap", &imap, "--imap-tls", tls, "--ca-file", &ca_file, "--password-stdin"]);
+        if upstream.smtp.is_some() {
+            args.extend(["--smtp", &smtp, "--smtp-tls", tls]);
+        }
+        self.manage(&args, format!("{password}\n").as_bytes())
+    }
+
+    /// Registers a client.
+    pub(crate) fn add_client(&self, name: &str) -> Tool {
+        let printed = self.manage_ok(&["client", "add", name, "--format", "json"], b"");
+        let value: serde_json::Value = serde_json::from_str(&printed).expect("client add prints JSON");
+        let text = |key: &str| value[key].as_str().unwrap_or_else(|| panic!("no {key} in {printed}")).to_owned();
+        Tool { id: text("client_id"), secret: text("client_secret") }
+    }
+
+    /// Registers a client with a grant.
+    pub(crate) fn add_tool(&self, name: &str, mailbox: &str, preset: &str) -> Tool {
+        let tool = self.add_client(name);
+        self.manage_ok(&["grant", "add", "--client", &tool.id, "--mailbox", mailbox, "--preset", preset], b"");
+        tool
+    }
+
+    /// Asks the token endpoint.
+    pub(crate) fn token_answer(&self, tool: &Tool, form: &str) -> Option<Answer> {
+        token_answer(self.port("https"), &self.ca_file, tool, form)
+    }
+
+    /// An access token for `mailbox`.
+    pub(crate) fn token(&self, tool: &Tool, mailbox: &str) -> String {
+        let form = format!("grant_type=client_credentials&resource=mailto:{mailbox}");
+        let answer = self.token_answer(tool, &form).expect("the token endpoint answers");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["access_token"].as_str().expect("an access token").to_owned()
+    }
+
+    /// An IMAP connection that is not logged in.
+    pub(crate) fn imap(&self) -> Wire {
+        let mut wire = Wire::connect(self.port("imaps"), &self.ca_file);
+        let greeting = wire.line();
+        assert!(greeting.starts_with("* OK"), "{greeting}");
+        wire
+    }
+
+    /// An IMAP connection that is logged in with a token.
+    pub(crate) fn imap_session(&self, mailbox: &str, token: &str) -> Wire {
+        let mut wire = self.imap();
+        wire.command_ok("login", &format!("AUTHENTICATE XOAUTH2 {}", xoauth2(mailbox, token)));
+        wire
+    }
+
+    /// The audit records, all of them, as JSON.
+    pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
+        let printed = self.manage_ok(&["audit", "list", "--limit", "100000", "--format", "json"], b"");
+        let value: serde_json::Value = serde_json::from_str(&printed).expect("audit list prints JSON");
+        let items = value.as_array().or_else(|| value["items"].as_array()).or_else(|| value["events"].as_array());
+        items.unwrap_or_else(|| panic!("no list in {printed}")).clone()
+    }
+}
+
+/// Where a mailbox logs in.
+#[derive(Clone, Copy)]
+pub(crate) struct Upstream {
+    pub(crate) imap: u16,
+    pub(crate) smtp: Option<u16>,
+    pub(crate) starttls: bool,
+}
+
+/// A management command with its three settings.
+pub(crate) fn management(url: &str, ca: &Path, operator_token: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailwarden"));
+    command.env("MAILWARDEN_URL", url).env("MAILWARDEN_CA", ca).env("MAILWARDEN_OPERATOR_TOKEN", operator_token);
+    command
+}
+
+/// Asks a token endpoint with HTTP Basic.
+pub(crate) fn token_answer(port: u16, ca: &Path, tool: &Tool, form: &str) -> Option<Answer> {
+    let basic = base64(format!("{}:{}", tool.id, tool.secret).as_bytes());
+    let head = format!(
+        "POST /oauth/token HTTP/1.1\r\nAuthorization: Basic {basic}\r\nContent-Type: application/x-www-form-urlencoded"
+    );
+    wire::https(port, ca, &head, form)
+}
+
+/// The first message of XOAUTH2.
+pub(crate) fn xoauth2(user: &str, token: &str) -> String {
+    base64(format!("user={user}\x01auth=Bearer {token}\x01\x01").as_bytes())
+}
+
+/// The first message of PLAIN.
+pub(crate) fn plain(user: &str, password: &str) -> String {
+    base64(format!("\0{user}\0{password}").as_bytes())
+}
+
+/// Base64 with padding.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    use ::base64::Engine;
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// The listeners that a server has announced on its standard output.
+pub(crate) fn listeners(printed: &str) -> BTreeMap<String, u16> {
+    let announced = printed.lines().filter_map(|line| line.strip_prefix("listening "));
+    let mut ports = BTreeMap::new();
+    for line in announced {
+        let (name, address) = line.split_once(' ').expect("a name and an address");
+        let port = address.trim().rsplit(':').next().and_then(|port| port.parse().ok());
+        ports.insert(name.to_owned(), port.unwrap_or_else(|| panic!("no port in {line:?}")));
+    }
+    ports
+}
+
+fn config_text(ca: &Ca, data: &Path, url: &str, https: u16) -> String {
+    let leaf = ca.issue("gateway");
+    let (certificate, key, data) = (leaf.certificate.display(), leaf.key.display(), data.display());
+    format!(
+        r#"[server]
+hostname = "localhost"
+issuer = "https://localhost:{https}/oauth"
+data = "{data}"
+[tls]
+certificate = "{certificate}"
+private_key = "{key}"
+[database]
+url = "{url}"
+[vault]
+kek = "file:{data}/kek"
+[listen]
+https = "127.0.0.1:{https}"
+imaps = "127.0.0.1:0"
+imap = "127.0.0.1:0"
+smtps = "127.0.0.1:0"
+submission = "127.0.0.1:0"
+ops = "127.0.0.1:0"
+[upstream]
+allow_networks = ["127.0.0.0/8", "::1/128"]
+"#
+    )
+}

@@ -1,0 +1,86 @@
+//! What the tests stand on: throw-away servers on free ports, a gateway under test, and a plain TLS line client.
+
+pub(crate) mod ca;
+pub(crate) mod clients;
+pub(crate) mod dovecot;
+pub(crate) mod gateway;
+pub(crate) mod maildir;
+pub(crate) mod postfix;
+pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod wire;
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything on this machine may take before the test gives up on it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The user and group that own delivered mail; neither is root, because Dovecot and Postfix refuse to work for root.
+pub(crate) const MAIL_UID: u32 = 65534;
+
+/// A setting of the test run itself.
+#[expect(clippy::disallowed_methods, reason = "settings of the test run, not of the product")]
+pub(crate) fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether the run may take long.
+pub(crate) fn long_run() -> bool {
+    setting("MAILWARDEN_TEST_LONG").is_some()
+}
+
+/// Notes that the running test uses `part`; `tests/run` counts these.
+pub(crate) fn note_use_of(part: &str) {
+    let Some(ledger) = setting("MAILWARDEN_TEST_LEDGER") else { return };
+    let thread = std::thread::current();
+    let line = format!("{part} {}\n", thread.name().unwrap_or("unnamed"));
+    let mut file = OpenOptions::new().create(true).append(true).open(ledger).expect("open the ledger");
+    file.write_all(line.as_bytes()).expect("write the ledger");
+}
+
+/// A folder that vanishes with the test and that the servers' own users may enter.
+pub(crate) fn folder() -> TempDir {
+    let dir = tempfile::Builder::new().prefix("mw").tempdir().expect("make a folder");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("open the folder to other users");
+    dir
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind any port");
+    listener.local_addr().expect("the bound address").port()
+}
+
+/// Tries until `attempt` gives something; panics with `what` when that takes too long.
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain for: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Waits until something accepts connections on `port`.
+pub(crate) fn wait_for_port(what: &str, port: u16) {
+    wait_for(what, PATIENCE, || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());
+}
+
+/// Gives a tree to the user who owns mail.
+pub(crate) fn give_to_mail_user(path: &Path) {
+    std::os::unix::fs::chown(path, Some(MAIL_UID), Some(MAIL_UID)).expect("these tests need root to give files away");
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("read a folder") {
+            give_to_mail_user(&entry.expect("a folder entry").path());
+        }
+    }
+}

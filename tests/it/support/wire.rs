@@ -1,0 +1,181 @@
+//! A line client over TLS that sends exactly the bytes it is given.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+/// One connection.
+pub(crate) struct Wire {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    held: Vec<u8>,
+}
+
+impl Wire {
+    /// Connects to a port of this machine with TLS from the start.
+    pub(crate) fn connect(port: u16, ca: &Path) -> Self {
+        Self::over(tcp(port), ca)
+    }
+
+    /// Starts TLS on a connection that was made already.
+    pub(crate) fn over(tcp: TcpStream, ca: &Path) -> Self {
+        let name = ServerName::try_from("localhost").expect("a good name");
+        let connection = ClientConnection::new(Arc::new(tls_settings(ca)), name).expect("TLS settings");
+        Self { stream: StreamOwned::new(connection, tcp), held: Vec::new() }
+    }
+
+    /// How long a read may wait.
+    pub(crate) fn patience(&self, limit: Duration) {
+        self.stream.sock.set_read_timeout(Some(limit)).expect("set the time limit");
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes.as_ref()).expect("send");
+    }
+
+    /// Sends bytes to a peer that may have gone.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// One line without its ending, or `None` at the end of the connection.
+    pub(crate) fn try_line(&mut self) -> io::Result<Option<String>> {
+        loop {
+            if let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
+                let line = self.held.drain(..=end).collect::<Vec<_>>();
+                return Ok(Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()));
+            }
+            let mut chunk = [0; 16384];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Ok(None),
+                Ok(read) => self.held.extend_from_slice(&chunk[..read]),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One line from a peer that must still be there.
+    pub(crate) fn line(&mut self) -> String {
+        self.try_line().expect("read a line").expect("the connection ended")
+    }
+
+    /// Reads up to the tagged answer and returns all lines, that one last.
+    pub(crate) fn answer(&mut self, tag: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line();
+            let last = line.strip_prefix(tag).is_some_and(|rest| rest.starts_with(' '));
+            lines.push(line);
+            if last {
+                return lines;
+            }
+        }
+    }
+
+    /// Sends one IMAP command and returns its answer.
+    pub(crate) fn command(&mut self, tag: &str, command: &str) -> Vec<String> {
+        self.send(format!("{tag} {command}\r\n"));
+        self.answer(tag)
+    }
+
+    /// Sends one IMAP command that must succeed.
+    pub(crate) fn command_ok(&mut self, tag: &str, command: &str) -> Vec<String> {
+        let lines = self.command(tag, command);
+        let last = lines.last().expect("an answer has a line");
+        assert!(last.starts_with(&format!("{tag} OK")), "{command:?} was answered {lines:?}");
+        lines
+    }
+
+    /// Reads a reply of SMTP, all its lines.
+    pub(crate) fn reply(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line();
+            let last = line.as_bytes().get(3) != Some(&b'-');
+            lines.push(line);
+            if last {
+                return lines;
+            }
+        }
+    }
+
+    /// Everything until the peer closes.
+    pub(crate) fn rest(&mut self) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.try_line()? {
+            lines.push(line);
+        }
+        if !self.held.is_empty() {
+            lines.push(String::from_utf8_lossy(&std::mem::take(&mut self.held)).into_owned());
+        }
+        Ok(lines)
+    }
+}
+
+/// A connection to a port of this machine.
+pub(crate) fn tcp(port: u16) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connect");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set the time limit");
+    stream.set_write_timeout(Some(Duration::from_secs(30))).expect("set the time limit");
+    stream.set_nodelay(true).expect("send at once");
+    stream
+}
+
+/// What an HTTPS request was answered with.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+}
+
+/// One HTTPS request on a connection of its own; `None` when the peer went away first.
+pub(crate) fn https(port: u16, ca: &Path, head: &str, body: &str) -> Option<Answer> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let mut wire = Wire::over(stream, ca);
+    let length = body.len();
+    let request = format!("{head}\r\nHost: localhost:{port}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    wire.try_send(request.as_bytes()).ok()?;
+    let mut lines = Vec::new();
+    loop {
+        let line = wire.try_line().ok()??;
+        if line.is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    let status = lines.first()?.split(' ').nth(1)?.parse().ok()?;
+    let body = wire.rest().ok()?.join("\n");
+    Some(Answer { status, head: lines.join("\n"), body })
+}
+
+fn tls_settings(ca: &Path) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let pem = fs::read(ca).expect("read the CA");
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        roots.add(certificate.expect("a PEM certificate")).expect("a CA certificate");
+    }
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider speaks TLS")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
