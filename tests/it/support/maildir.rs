@@ -87,14 +87,29 @@ fn big_message(size: usize) -> Vec<u8> {
     message
 }
 
-/// A message with the line endings of the wire, whichever the file has.
-pub(crate) fn with_crlf(message: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len());
-    for byte in message {
-        if *byte == b'\n' && out.last() != Some(&b'\r') {
-            out.push(b'\r');
+/// What mbsync copied of INBOX, sorted by content.
+pub(crate) fn mbsync_copy(target: &Path) -> Vec<Vec<u8>> {
+    let mut copied = messages(&target.join("INBOX")).iter().map(|message| from_mbsync(message)).collect::<Vec<_>>();
+    copied.sort();
+    copied
+}
+
+/// A message that mbsync copied, as it came over the wire: mbsync keeps LF on disk and adds a header field of its own.
+fn from_mbsync(copied: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(copied.len());
+    let mut in_header = true;
+    for line in copied.split_inclusive(|byte| *byte == b'\n') {
+        if in_header && line.starts_with(b"X-TUID: ") {
+            continue;
         }
-        out.push(*byte);
+        in_header &= !matches!(line, b"\n" | b"\r\n");
+        match line.strip_suffix(b"\n") {
+            Some(text) if !text.ends_with(b"\r") => {
+                message.extend_from_slice(text);
+                message.extend_from_slice(b"\r\n");
+            }
+            _ => message.extend_from_slice(line),
+        }
     }
-    out
+    message
 }

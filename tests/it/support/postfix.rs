@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::ca::{Ca, Leaf};
 use super::dovecot::Dovecot;
-use super::process::Program;
+use super::process::{self, Program};
 use super::{MAIL_UID, folder, free_port, note_use_of, wait_for_port};
 
 /// A running Postfix; it goes with this value.
@@ -33,8 +33,11 @@ impl Postfix {
         fs::write(root.join("etc/boxes"), boxes).expect("write the mailboxes");
         fs::write(root.join("etc/main.cf"), main_cf(&dir, dovecot, &ca.issue("postfix"))).expect("write main.cf");
         fs::write(root.join("etc/master.cf"), master_cf(smtps, submission)).expect("write master.cf");
-        let mut command = Command::new("postfix");
-        command.arg("-c").arg(root.join("etc")).arg("start-fg");
+        let etc = root.join("etc");
+        process::run(Command::new("postfix").arg("-c").arg(&etc).arg("check"), b"").expect_ok("postfix check");
+        // `postfix start-fg` would put a shell between, and signals would not reach the server.
+        let mut command = Command::new("/usr/lib/postfix/sbin/master");
+        command.arg("-c").arg(&etc).arg("-d").env("MAIL_CONFIG", &etc).current_dir(root.join("spool"));
         let program = Program::start("postfix", &mut command);
         wait_for_port("Postfix", smtps);
         wait_for_port("Postfix with STARTTLS", submission);

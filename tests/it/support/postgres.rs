@@ -56,8 +56,9 @@ impl Postgres {
 }
 
 fn as_postgres(program: &Path) -> Command {
-    let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--"]).arg(program).current_dir("/");
+    // Unlike runuser this leaves no process between, so that signals reach the server.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program).current_dir("/");
     command
 }
 
