@@ -1,10 +1,10 @@
-// Opens INBOX with imapflow and goes idle: HOST PORT USER, the token on standard input. Prints `idle`, then `exists N` at the
+// Opens INBOX with imapflow and goes idle: HOST PORT USER FILE, the token in FILE. Prints `idle`, then `exists N` at the
 // first new message, and ends.
 import { readFileSync } from 'node:fs';
 import { ImapFlow } from 'imapflow';
 
-const [host, port, user] = process.argv.slice(2);
-const accessToken = readFileSync(0, 'utf8').trim();
+const [host, port, user, file] = process.argv.slice(2);
+const accessToken = readFileSync(file, 'utf8').trim();
 const client = new ImapFlow({ host, port: Number(port), secure: true, auth: { user, accessToken }, logger: false });
 await client.connect();
 await client.mailboxOpen('INBOX', { readOnly: true });

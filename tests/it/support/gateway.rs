@@ -215,10 +215,17 @@ impl Gateway {
 
     /// The audit records, all of them, as JSON.
     pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
-        let printed = self.manage_ok(&["audit", "list", "--limit", "100000", "--format", "json"], b"");
-        let value: serde_json::Value = serde_json::from_str(&printed).expect("audit list prints JSON");
-        let items = value.as_array().or_else(|| value["items"].as_array()).or_else(|| value["events"].as_array());
-        items.unwrap_or_else(|| panic!("no list in {printed}")).clone()
+        let mut all = Vec::new();
+        let mut after = 0;
+        loop {
+            let args = ["audit", "list", "--after", &after.to_string(), "--limit", "1000", "--format", "json"];
+            let printed = self.manage_ok(&args, b"");
+            let page: serde_json::Value = serde_json::from_str(&printed).expect("audit list prints JSON");
+            let events = page["events"].as_array().unwrap_or_else(|| panic!("no events in {printed}"));
+            let Some(last) = events.last() else { return all };
+            after = last["seq"].as_i64().expect("a sequence number");
+            all.extend(events.iter().cloned());
+        }
     }
 }
 

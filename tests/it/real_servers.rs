@@ -1,0 +1,125 @@
+//! Unchanged mail programs through the gateway, against a real Dovecot and a real Postfix.
+
+use std::time::Duration;
+
+use crate::support::process::Program;
+use crate::support::stage::{ADDRESS, PASSWORD, Stage};
+use crate::support::{PATIENCE, clients, long_run, maildir, wait_for};
+
+const SENDS: usize = 100;
+
+#[test]
+fn mbsync_backs_up_every_octet_and_changes_nothing() {
+    let (count, big) = if long_run() { (5000, 20 << 20) } else { (300, 20 << 20) };
+    let mut seeded = Vec::new();
+    let stage = Stage::reading(|dovecot| seeded = maildir::seed(&dovecot.maildir(ADDRESS), count, big));
+    let before = maildir::snapshot(&stage.maildir());
+    let tool = stage.gateway.add_tool("backup", ADDRESS, "backup");
+    let token = stage.gateway.token(&tool, ADDRESS);
+    let target = stage.dir.path().join("copy");
+    clients::mbsync(stage.gateway.port("imaps"), stage.gateway.ca_file(), ADDRESS, &token, &target).expect_ok("mbsync");
+    seeded.sort();
+    let copied = maildir::mbsync_copy(&target);
+    assert_eq!(copied.len(), seeded.len(), "messages copied");
+    assert!(copied == seeded, "mbsync got other octets than the server has");
+    assert!(maildir::snapshot(&stage.maildir()) == before, "the backup changed the mailbox");
+    stage.gateway.manage_ok(&["audit", "verify"], b"");
+}
+
+#[test]
+fn imaplib_reads_everything_and_marks_nothing() {
+    let mut seeded = Vec::new();
+    let stage = Stage::reading(|dovecot| seeded = maildir::seed(&dovecot.maildir(ADDRESS), 50, 0));
+    let before = maildir::snapshot(&stage.maildir());
+    let tool = stage.gateway.add_tool("reader", ADDRESS, "backup");
+    let token = stage.gateway.token(&tool, ADDRESS);
+    let port = stage.gateway.port("imaps").to_string();
+    let args = ["localhost", &port, ADDRESS];
+    let printed = clients::script("imap_read.py", stage.gateway.ca_file(), &args, token.as_bytes()).expect_ok("imaplib");
+    assert_eq!(printed.lines().count(), seeded.len());
+    assert!(maildir::snapshot(&stage.maildir()) == before, "imaplib changed the mailbox");
+}
+
+#[test]
+fn curl_reads_over_an_upstream_with_starttls() {
+    let mut seeded = Vec::new();
+    let stage = Stage::reading(|dovecot| seeded = maildir::seed(&dovecot.maildir(ADDRESS), 3, 0));
+    stage.gateway.manage_ok(&["mailbox", "list"], b"");
+    let tool = stage.gateway.add_tool("reader", ADDRESS, "backup");
+    let token = stage.gateway.token(&tool, ADDRESS);
+    let url = format!("imaps://localhost:{}/INBOX;MAILINDEX=2", stage.gateway.port("imaps"));
+    let args = ["--oauth2-bearer", &token, "--user", ADDRESS, &url];
+    let message = clients::curl(stage.gateway.ca_file(), &args, b"").expect_ok("curl");
+    assert_eq!(message.as_bytes(), seeded[1]);
+}
+
+#[test]
+fn an_upstream_with_starttls_is_proven_and_used() {
+    let stage = Stage::sending();
+    let id = mailbox_id(&stage);
+    stage.gateway.manage_ok(&["mailbox", "remove", &id], b"");
+    stage.gateway.add_mailbox(ADDRESS, PASSWORD, stage.upstream_starttls(), &stage.ca).expect_ok("mailbox add");
+    let tool = stage.gateway.add_tool("reader", ADDRESS, "backup");
+    let mut imap = stage.gateway.imap_session(ADDRESS, &stage.gateway.token(&tool, ADDRESS));
+    imap.command_ok("a", "EXAMINE INBOX");
+    imap.command_ok("b", "LOGOUT");
+}
+
+#[test]
+fn imapflow_sees_a_new_message_while_idle() {
+    let stage = Stage::sending();
+    let tool = stage.gateway.add_tool("helpdesk", ADDRESS, "helpdesk");
+    let token = stage.gateway.token(&tool, ADDRESS);
+    let port = stage.gateway.port("imaps").to_string();
+    let file = stage.dir.path().join("token");
+    std::fs::write(&file, &token).expect("write the token");
+    let args = ["localhost", &port, ADDRESS, &file.display().to_string()];
+    let mut idle = Program::start("imapflow", &mut clients::script_command("idle.mjs", stage.gateway.ca_file(), &args));
+    idle.wait_for_line("idle", PATIENCE);
+    send(&stage, &token, 1, "smtp_send.py", "smtps", "implicit");
+    idle.wait_for_line("exists 1", Duration::from_secs(20));
+    assert!(idle.wait(PATIENCE).success(), "imapflow ends well");
+}
+
+#[test]
+fn smtplib_sends_a_hundred_messages() {
+    let stage = Stage::sending();
+    let tool = stage.gateway.add_tool("marketing", ADDRESS, "marketing");
+    let token = stage.gateway.token(&tool, ADDRESS);
+    send(&stage, &token, SENDS, "smtp_send.py", "smtps", "implicit");
+    arrived(&stage, SENDS);
+    send(&stage, &token, 3, "smtp_send.py", "submission", "starttls");
+    arrived(&stage, SENDS + 3);
+    let dots = b"\r\n.a line that starts with a dot\r\n.\r\nNumber 7\r\n";
+    let lone = b"\n.a line that starts with a dot\n.\nNumber 7\n";
+    let holds = |message: &[u8], part: &[u8]| message.windows(part.len()).any(|window| window == part);
+    let messages = maildir::messages(&stage.maildir());
+    assert!(messages.iter().any(|message| holds(message, dots) || holds(message, lone)), "leading dots were lost");
+}
+
+#[test]
+fn nodemailer_sends_a_hundred_messages() {
+    let stage = Stage::sending();
+    let tool = stage.gateway.add_tool("marketing", ADDRESS, "marketing");
+    let token = stage.gateway.token(&tool, ADDRESS);
+    send(&stage, &token, SENDS, "send.mjs", "smtps", "implicit");
+    arrived(&stage, SENDS);
+}
+
+fn send(stage: &Stage, token: &str, count: usize, script: &str, listener: &str, tls: &str) {
+    let port = stage.gateway.port(listener).to_string();
+    let args = ["localhost", &port, ADDRESS, &count.to_string(), ADDRESS, tls];
+    clients::script(script, stage.gateway.ca_file(), &args, token.as_bytes()).expect_ok(script);
+}
+
+fn arrived(stage: &Stage, count: usize) {
+    let limit = Duration::from_secs(120);
+    wait_for("all messages to arrive", limit, || (maildir::messages(&stage.maildir()).len() >= count).then_some(()));
+    assert_eq!(maildir::messages(&stage.maildir()).len(), count, "each message once");
+}
+
+fn mailbox_id(stage: &Stage) -> String {
+    let printed = stage.gateway.manage_ok(&["mailbox", "show", ADDRESS, "--format", "json"], b"");
+    let value: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    value["id"].as_str().unwrap_or_else(|| panic!("no id in {printed}")).to_owned()
+}
