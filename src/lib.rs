@@ -1,1 +1,37 @@
-//! placeholder
+//! Mailwarden keeps the credentials of shared mailboxes and lets registered tools in without them.
+//!
+//! ```text
+//! tool  ── POST /oauth/token ──▶ client authenticated ▶ grant found ▶ policy narrows ▶ audit event durable ▶ token signed
+//! tool  ── IMAPS/SMTPS + token ──▶ token verified ▶ grant live? ▶ credential leased ▶ upstream login
+//!                                  ▶ every command: parse ▶ policy ▶ permit or denial ▶ relay ▶ counted, audited
+//! admin ── /api/v1 · CLI ──▶ role checked ▶ registry ▶ credential sealed ▶ stored ▶ audited
+//! ```
+//!
+//! The modules below stand in layers, lowest first; `tests/it/architecture.rs` keeps imports pointing downwards.
+
+// Layer 0: pure. No I/O, no async.
+pub mod crypto;
+pub mod domain;
+pub mod policy;
+pub mod protocol;
+
+// Layer 1: I/O.
+pub mod config;
+pub mod store;
+pub mod telemetry;
+pub mod upstream;
+
+// Layer 2: services.
+pub mod audit;
+pub mod oauth;
+pub mod registry;
+pub mod vault;
+
+// Layer 3: edges. They never import each other.
+pub mod gateway;
+pub mod http;
+//SB pub mod sandbox;
+
+// Top: puts it together, and the commands that start it.
+pub mod app;
+pub mod cli;

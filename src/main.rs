@@ -1,1 +1,7 @@
-fn main(){}
+//! The `mailwarden` program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mailwarden::cli::run()
+}

@@ -1,10 +1,13 @@
 //! A client: a registered tool.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
 
 /// A registered tool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Client {
     /// Its id, which is also its OAuth `client_id`.
     pub id: ClientId,
@@ -23,7 +26,8 @@ pub struct Client {
 }
 
 /// Whether a registered thing is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// In force.
     Active,
@@ -50,11 +54,13 @@ impl Status {
 }
 
 /// The signature algorithm of a client's access tokens (RFC 7518, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TokenAlg {
     /// Ed25519: the default.
+    #[serde(rename = "EdDSA")]
     EdDsa,
     /// ECDSA on P-256, for libraries that know no EdDSA.
+    #[serde(rename = "ES256")]
     Es256,
 }
 
@@ -74,7 +80,8 @@ impl TokenAlg {
 }
 
 /// One of a client's secrets: everything but the secret itself, of which only a keyed hash is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClientSecretRecord {
     /// Its id.
     pub id: ClientSecretId,

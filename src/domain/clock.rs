@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 /// A handle to the clock; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
@@ -47,7 +49,8 @@ impl Clock {
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z; what the database stores and the API prints as RFC 3339.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -82,6 +85,14 @@ impl Timestamp {
             .ok()
             .and_then(|moment| moment.format(&format).ok())
             .unwrap_or_else(|| format!("{}ms", self.0))
+    }
+
+    /// RFC 5322 section 3.3 text in UTC, e.g. `Tue, 24 Nov 2026 08:00:00 +0000`.
+    pub fn to_rfc5322(self) -> String {
+        use time::OffsetDateTime;
+        use time::format_description::well_known::Rfc2822;
+        let moment = OffsetDateTime::from_unix_timestamp(self.as_secs()).ok();
+        moment.and_then(|moment| moment.format(&Rfc2822).ok()).unwrap_or_default()
     }
 
     /// Reads RFC 3339 text with any offset. `None` when it is not RFC 3339.

@@ -1,5 +1,7 @@
 //! A grant: a standing permission, client x mailbox x scopes x bounds.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::bounds::Bounds;
 use crate::domain::client::Status;
 use crate::domain::clock::Timestamp;
@@ -7,7 +9,8 @@ use crate::domain::id::{ClientId, GrantId, MailboxId};
 use crate::domain::scope::ScopeSet;
 
 /// A standing permission, made by an operator. At most one active grant per client and mailbox.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Grant {
     /// Its id.
     pub id: GrantId,
@@ -44,7 +47,8 @@ impl Grant {
 }
 
 /// How long a session may outlive its start (design section 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SessionTtl {
     /// Ends with the token that opened it.
     Token,

@@ -8,7 +8,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::MailboxId;
 
 /// A registered shared mailbox.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mailbox {
     /// Its id.
     pub id: MailboxId,
@@ -27,7 +28,8 @@ pub struct Mailbox {
 }
 
 /// Whether the upstream takes the current credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Health {
     /// As far as we know it does.
     Good,

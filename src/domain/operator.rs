@@ -7,7 +7,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::OperatorId;
 
 /// A person or automation that manages Mailwarden.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Operator {
     /// Its id.
     pub id: OperatorId,

@@ -1,0 +1,181 @@
+//! Edges from settings: every listener is bound before the first one serves, so that an occupied port stops the start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::services::Services;
+use crate::config::Config;
+use crate::domain::session::Protocol;
+use crate::gateway::gatekeeper::{Gatekeeper, Parts};
+use crate::gateway::listener::Listener;
+use crate::gateway::tls::Identity;
+use crate::http;
+use crate::oauth::TokenService;
+use crate::oauth::keyset::Keyset;
+
+/// A listener's place in the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    Https,
+    Imaps,
+    Imap,
+    Smtps,
+    Submission,
+    Ops,
+}
+
+impl Port {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Imaps => "imaps",
+            Self::Imap => "imap",
+            Self::Smtps => "smtps",
+            Self::Submission => "submission",
+            Self::Ops => "ops",
+        }
+    }
+}
+
+/// Sockets that listen and do not serve yet.
+#[derive(Debug)]
+pub(super) struct Edges {
+    sockets: Vec<(Port, TcpListener)>,
+}
+
+/// A service at work.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) services: Services,
+    pub(super) shutdown: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    addresses: Vec<(Port, SocketAddr)>,
+}
+
+/// The addresses to listen at.
+pub(super) fn addresses(config: &Config) -> anyhow::Result<Vec<(Port, SocketAddr)>> {
+    let listen = &config.listen;
+    let all = [
+        (Port::Https, &listen.https),
+        (Port::Imaps, &listen.imaps),
+        (Port::Imap, &listen.imap),
+        (Port::Smtps, &listen.smtps),
+        (Port::Submission, &listen.submission),
+        (Port::Ops, &listen.ops),
+    ];
+    all.into_iter()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(port, text)| {
+            let name = port.as_str();
+            let address = text.parse().with_context(|| format!("listen.{name} is not ADDRESS:PORT"))?;
+            Ok((port, address))
+        })
+        .collect()
+}
+
+/// Binds every listener.
+pub(super) async fn bind(config: &Config) -> anyhow::Result<Edges> {
+    let mut sockets = Vec::new();
+    for (port, address) in addresses(config)? {
+        let name = port.as_str();
+        let socket = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen at {address}; end what holds it or set another address in [listen] {name}")
+        })?;
+        sockets.push((port, socket));
+    }
+    Ok(Edges { sockets })
+}
+
+impl Edges {
+    /// Where `port` is bound.
+    pub(super) fn address(&self, port: Port) -> Option<SocketAddr> {
+        self.sockets.iter().find(|(known, _)| *known == port).and_then(|(_, socket)| socket.local_addr().ok())
+    }
+
+    /// Starts serving.
+    pub(super) async fn start(self, config: &Config, services: Services, identity: &Identity) -> anyhow::Result<Running> {
+        let issuer = config.issuer(self.address(Port::Https));
+        let keyset = Keyset::load_or_create(&services.registry).await?;
+        let tokens = TokenService::new(
+            services.registry.clone(),
+            services.audit.clone(),
+            keyset,
+            issuer,
+            services.clock.clone(),
+            services.entropy.clone(),
+        );
+        let gatekeeper = Gatekeeper::new(Parts {
+            registry: services.registry.clone(),
+            tokens: tokens.clone(),
+            vault: services.vault.clone(),
+            audit: services.audit.clone(),
+            dialer: services.dialer.clone(),
+            clock: services.clock.clone(),
+            entropy: services.entropy.clone(),
+            hostname: config.server.hostname.clone(),
+            max_message_bytes: config.limits.max_message_bytes,
+        });
+        let state = http::HttpState {
+            registry: services.registry.clone(),
+            tokens,
+            audit: services.audit.clone(),
+            clock: services.clock.clone(),
+            entropy: services.entropy.clone(),
+        };
+        let places = Arc::new(Semaphore::new(config.limits.max_connections));
+        let shutdown = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let mut addresses = Vec::new();
+        for (port, socket) in self.sockets {
+            addresses.push((port, socket.local_addr()?));
+            let stop = shutdown.clone();
+            let mail = |protocol, starttls, alpn| -> anyhow::Result<Listener> {
+                Ok(Listener { protocol, tls: identity.server_config(&[alpn])?, starttls, places: Arc::clone(&places) })
+            };
+            match port {
+                Port::Https => {
+                    let tls = identity.server_config(&["h2", "http/1.1"])?;
+                    tasks.spawn(http::serve(socket, tls, http::router(state.clone()), stop));
+                }
+                Port::Ops => drop(tasks.spawn(http::serve_ops(socket, http::ops_router(state.clone()), stop))),
+                Port::Imaps => drop(tasks.spawn(mail(Protocol::Imap, false, "imap")?.serve(socket, gatekeeper.clone(), stop))),
+                Port::Imap => drop(tasks.spawn(mail(Protocol::Imap, true, "imap")?.serve(socket, gatekeeper.clone(), stop))),
+                Port::Smtps => drop(tasks.spawn(mail(Protocol::Smtp, false, "smtp")?.serve(socket, gatekeeper.clone(), stop))),
+                Port::Submission => {
+                    drop(tasks.spawn(mail(Protocol::Smtp, true, "smtp")?.serve(socket, gatekeeper.clone(), stop)));
+                }
+            }
+        }
+        let (registry, stop) = (services.registry.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = registry.watch_grants() => (),
+                () = stop.cancelled() => (),
+            }
+        });
+        tasks.close();
+        Ok(Running { services, shutdown, tasks, addresses })
+    }
+}
+
+impl Running {
+    /// Where `port` listens.
+    pub(super) fn address(&self, port: Port) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(known, _)| *known == port).map(|(_, address)| *address)
+    }
+
+    /// Prints a line for each listener and `ready`, for people and for the programs that start us.
+    #[expect(clippy::print_stdout, reason = "the start-up lines are this command's output")]
+    pub(super) fn announce(&self) {
+        for (port, address) in &self.addresses {
+            println!("listening {} {address}", port.as_str());
+        }
+        println!("ready");
+    }
+}

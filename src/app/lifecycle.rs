@@ -1,0 +1,38 @@
+//! The end of a run: sessions say their last word, the stop is recorded, a second signal does not wait.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::edges::Running;
+use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+
+/// How long sessions get to finish what they are doing.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Waits for SIGINT or SIGTERM, then stops in order.
+pub(super) async fn until_told_to_stop(running: Running) {
+    told().await;
+    tracing::info!("stopping; signal again to stop at once");
+    running.shutdown.cancel();
+    tokio::select! {
+        () = running.tasks.wait() => (),
+        () = tokio::time::sleep(GRACE) => tracing::warn!("some sessions did not end in time"),
+        () = told() => tracing::warn!("stopping at once"),
+    }
+    let event = AuditEvent::new(EventCode::ServiceStopped, Actor::System, Outcome::Success);
+    if let Err(error) = running.services.audit.record(event).await {
+        tracing::error!(%error, "the stop could not be recorded");
+    }
+}
+
+async fn told() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        tracing::error!("signals cannot be heard on this system; end the process by other means");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => (),
+        _ = terminate.recv() => (),
+    }
+}

@@ -1,0 +1,78 @@
+//! Services from settings, each made once.
+
+use anyhow::Context;
+
+use crate::audit::Audit;
+use crate::config::{Config, environment};
+use crate::crypto::random;
+use crate::domain::clock::Clock;
+use crate::domain::entropy::Entropy;
+use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::secret::{Kek, Secret};
+use crate::registry::Registry;
+use crate::store::Store;
+use crate::upstream::dial::{DialPolicy, Dialer};
+use crate::vault::{Vault, kek};
+
+/// Layer 2 of the house.
+#[derive(Debug, Clone)]
+pub(super) struct Services {
+    pub(super) registry: Registry,
+    pub(super) vault: Vault,
+    pub(super) audit: Audit,
+    pub(super) dialer: Dialer,
+    pub(super) clock: Clock,
+    pub(super) entropy: Entropy,
+}
+
+/// Opens what `init` made. Refuses when the KEK is missing or another installation's (VL-03, VL-04); nothing is changed before.
+pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
+    let clock = Clock::system();
+    let entropy = random::system();
+    let kek = load_kek(config)?;
+    let store = open_store(config).await?;
+    let vault = Vault::unlock(store.clone(), kek, clock.clone(), entropy.clone()).await?;
+    store.migrate().await?;
+    let audit = Audit::start(store.clone(), clock.clone(), vault.audit_key()).await?;
+    let dialer = Dialer::new(DialPolicy { allow_networks: config.upstream.allow_networks.clone() });
+    let registry =
+        Registry::new(store, vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
+    let event = AuditEvent::new(EventCode::ServiceStarted, Actor::System, Outcome::Success)
+        .detail("version", env!("CARGO_PKG_VERSION"));
+    audit.record(event).await?;
+    Ok(Services { registry, vault, audit, dialer, clock, entropy })
+}
+
+/// Reads the KEK from where the settings point.
+pub(super) fn load_kek(config: &Config) -> anyhow::Result<Secret<Kek>> {
+    let environment = environment();
+    let lookup =
+        |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    Ok(kek::load(&config.vault.kek, &lookup)?)
+}
+
+/// Connects to the database.
+pub(super) async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let url = with_password(config)?;
+    Ok(Store::open(&url).await?)
+}
+
+/// Puts the referenced password into the database URL. It never stands in the settings.
+fn with_password(config: &Config) -> anyhow::Result<String> {
+    let url = config.database_url();
+    let reference = &config.database.password;
+    if reference.is_empty() {
+        return Ok(url);
+    }
+    let password = if let Some(path) = reference.strip_prefix("file:") {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read database.password from {path}"))?
+    } else if let Some(name) = reference.strip_prefix("env:") {
+        let found = environment().into_iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value).with_context(|| format!("database.password: {name} is not set"))?
+    } else {
+        anyhow::bail!("database.password must be a reference: file:PATH or env:NAME");
+    };
+    let mut url = url::Url::parse(&url).context("database.url is not a URL")?;
+    url.set_password(Some(password.trim_end())).ok().context("database.url cannot carry a password")?;
+    Ok(url.into())
+}

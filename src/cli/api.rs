@@ -1,0 +1,81 @@
+//! The HTTP API as the command line sees it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::Value;
+
+/// Where the API is and who asks.
+#[derive(Debug, clap::Args)]
+pub(super) struct Target {
+    /// Base URL of the service
+    #[arg(long, env = "MAILWARDEN_URL", global = true, default_value = "https://localhost:8443")]
+    url: String,
+    /// PEM file with the CA of its certificate
+    #[arg(long, env = "MAILWARDEN_CA", global = true)]
+    ca: Option<PathBuf>,
+}
+
+/// A client of the API.
+pub(super) struct Api {
+    client: reqwest::Client,
+    base: String,
+    token: zeroize::Zeroizing<String>,
+}
+
+impl Api {
+    pub(super) fn new(target: &Target) -> anyhow::Result<Self> {
+        let token = crate::config::environment()
+            .into_iter()
+            .find(|(name, _)| name == "MAILWARDEN_OPERATOR_TOKEN")
+            .map(|(_, value)| zeroize::Zeroizing::new(value))
+            .context("set MAILWARDEN_OPERATOR_TOKEN in the environment; `mailwarden init` printed it")?;
+        let mut roots = rustls::RootCertStore::empty();
+        match &target.ca {
+            None => roots.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(path) => {
+                let pem = std::fs::read(path).with_context(|| format!("cannot read the CA file {}", path.display()))?;
+                for certificate in CertificateDer::pem_slice_iter(&pem) {
+                    roots.add(certificate.context("the CA file is not PEM")?)?;
+                }
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self { client, base: format!("{}/api/v1", target.url.trim_end_matches('/')), token })
+    }
+
+    /// Sends a request; gives the JSON of the answer, or its `detail` as the error.
+    pub(super) async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.base);
+        let mut request = self.client.request(method, &url).bearer_auth(self.token.as_str());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.map_err(|error| {
+            anyhow::anyhow!("cannot reach {}: check --url and --ca ({})", self.base, error.without_url())
+        })?;
+        let status = response.status();
+        let text = response.text().await?;
+        if status.is_success() {
+            return Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? });
+        }
+        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+        match problem.get("detail").and_then(Value::as_str) {
+            Some(detail) => bail!("{detail}"),
+            None => bail!("the service answered {status}"),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Settings: the compiled-in defaults, then the file, then the environment. Unknown keys refuse to start.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+mod layers;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Names and places.
+    pub server: Server,
+    /// Our certificate.
+    pub tls: Tls,
+    /// Where state is kept.
+    pub database: Database,
+    /// The key encryption key.
+    pub vault: Vault,
+    /// Listeners.
+    pub listen: Listen,
+    /// Numbers that bound what strangers can use up.
+    pub limits: Limits,
+    /// What upstreams may be.
+    pub upstream: Upstream,
+    /// Logs.
+    pub log: Log,
+}
+
+/// Names and places.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// DNS name that tools use.
+    pub hostname: String,
+    /// OAuth issuer; [`Config::issuer`] fills in the default.
+    pub issuer: String,
+    /// Folder for state besides the database.
+    pub data: PathBuf,
+}
+
+/// Our certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub private_key: PathBuf,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite:PATH` or `postgres://...` without a password.
+    pub url: String,
+    /// Reference to the password.
+    pub password: String,
+}
+
+/// The key encryption key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// Reference to the KEK.
+    pub kek: String,
+}
+
+/// Listeners; empty text switches one off.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// OAuth and admin API.
+    pub https: String,
+    /// IMAP, TLS from the first byte.
+    pub imaps: String,
+    /// IMAP with STARTTLS.
+    pub imap: String,
+    /// Submission, TLS from the first byte.
+    pub smtps: String,
+    /// Submission with STARTTLS.
+    pub submission: String,
+    /// Health and readiness.
+    pub ops: String,
+}
+
+/// Numbers that bound what strangers can use up.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Mail connections open together.
+    pub max_connections: usize,
+    /// Largest submitted message in bytes.
+    pub max_message_bytes: u64,
+}
+
+/// What upstreams may be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Networks allowed although not public.
+    pub allow_networks: Vec<IpNet>,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// tracing's EnvFilter syntax.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+}
+
+/// What is wrong with the settings, in one line that says where.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// The text is not TOML, has an unknown key or a value of the wrong kind.
+    #[error("{origin}: {message}")]
+    Invalid {
+        /// File, or environment variable.
+        origin: String,
+        /// What the parser says, without the value.
+        message: String,
+    },
+    /// A key that has no default is not set.
+    #[error("{key} must be set: {hint}")]
+    Missing {
+        /// The key, as `section.key`.
+        key: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the layers. `environment` is looked through for `MAILWARDEN_SECTION_KEY`.
+    pub fn load(file: Option<&Path>, environment: &[(String, String)]) -> Result<Self, ConfigError> {
+        layers::merge(file, environment)
+    }
+
+    /// The issuer, filled in from host name and port when not set.
+    pub fn issuer(&self, https: Option<SocketAddr>) -> String {
+        if !self.server.issuer.is_empty() {
+            return self.server.issuer.clone();
+        }
+        match https.map(|address| address.port()) {
+            None | Some(443) => format!("https://{}/oauth", self.server.hostname),
+            Some(port) => format!("https://{}:{port}/oauth", self.server.hostname),
+        }
+    }
+
+    /// The database, filled in from the data folder when not set.
+    pub fn database_url(&self) -> String {
+        if self.database.url.is_empty() {
+            format!("sqlite:{}", self.server.data.join("mailwarden.db").display())
+        } else {
+            self.database.url.clone()
+        }
+    }
+}
+
+/// The environment of this process: the one place that reads it.
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// Where `--config` points when it is not given, if that file exists.
+pub const DEFAULT_FILE: &str = "/etc/mailwarden/mailwarden.toml";

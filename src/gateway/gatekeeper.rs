@@ -1,0 +1,301 @@
+//! The gatekeeper: who is let in, what is leased, what is recorded. All mail protocols go through it, so that there is one answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::audit::Audit;
+use crate::domain::clock::Clock;
+use crate::domain::entropy::Entropy;
+use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::fault::{Classify, Fault};
+use crate::domain::id::{SessionId, VerdictId};
+use crate::domain::mailbox::{Endpoint, Mailbox};
+use crate::domain::secret::{AccessToken, Secret};
+use crate::domain::session::{EndReason, Protocol, SessionInfo};
+use crate::oauth::TokenService;
+use crate::policy::{Denial, Rights};
+use crate::protocol::sasl::Attempt;
+use crate::registry::Registry;
+use crate::registry::SessionHandle;
+use crate::upstream::dial::Dialer;
+use crate::upstream::{self, UpstreamError};
+use crate::vault::{CredentialLease, Vault};
+
+/// Everything that a mail session needs from the house; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gatekeeper(Arc<Parts>);
+
+/// What a gatekeeper is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Who may do what.
+    pub registry: Registry,
+    /// Verifies tokens.
+    pub tokens: TokenService,
+    /// Opens credentials.
+    pub vault: Vault,
+    /// Records.
+    pub audit: Audit,
+    /// Reaches upstreams.
+    pub dialer: Dialer,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// The name in greetings.
+    pub hostname: String,
+    /// Largest submitted message in bytes.
+    pub max_message_bytes: u64,
+}
+
+/// An authenticated tool at work in one mailbox. Its end is recorded when it is closed by [`Gatekeeper::close`].
+#[derive(Debug)]
+pub struct Session {
+    /// What is known of it.
+    pub info: SessionInfo,
+    /// What it may do.
+    pub rights: Rights,
+    /// The mailbox it works in.
+    pub mailbox: Mailbox,
+    handle: SessionHandle,
+}
+
+impl Session {
+    /// Turns to a reason when the session must end.
+    pub fn ended(&self) -> watch::Receiver<Option<EndReason>> {
+        self.handle.ended()
+    }
+}
+
+/// Why something was refused: a row of the wire table, and words that a tool may read.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The row of the wire table.
+    pub fault: Fault,
+    /// Words for the tool.
+    pub text: String,
+}
+
+impl Refusal {
+    /// A refusal in the fault's own words.
+    pub fn of(fault: Fault) -> Self {
+        Self { fault, text: fault.public().to_owned() }
+    }
+
+    fn from(error: &impl Classify) -> Self {
+        Self { fault: error.fault(), text: error.public() }
+    }
+}
+
+impl Gatekeeper {
+    /// Puts one together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The source of randomness.
+    pub fn entropy(&self) -> &Entropy {
+        &self.0.entropy
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    /// The name in greetings.
+    pub fn hostname(&self) -> &str {
+        &self.0.hostname
+    }
+
+    /// Largest message that may be submitted, in bytes.
+    pub fn max_message_bytes(&self) -> u64 {
+        self.0.max_message_bytes
+    }
+
+    /// Lets a tool in, or not. Bad token, unknown mailbox, missing grant and wrong network give the same refusal (GW-08); the
+    /// difference is in the audit log.
+    pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: SocketAddr) -> Result<Session, Refusal> {
+        let source = peer.ip();
+        let refused = |reason: &str| {
+            AuditEvent::new(EventCode::LoginRefused, Actor::Anonymous, Outcome::Denied)
+                .source(source)
+                .detail("protocol", protocol.as_str())
+                .detail("mechanism", attempt.mechanism.as_str())
+                .detail("reason", reason)
+        };
+        let verified = attempt.token.expose_text(|token| self.0.tokens.verify(token));
+        let claims = match verified {
+            Some(Ok(claims)) => claims,
+            Some(Err(error)) => return self.refuse(refused(&error.to_string())).await,
+            None => return self.refuse(refused("token is not text")).await,
+        };
+        if let Some(user) = &attempt.user
+            && !user.eq_ignore_ascii_case(claims.mailbox.as_str())
+        {
+            return self.refuse(refused("user name is not the token's mailbox").client(&claims.client_id)).await;
+        }
+        let admitted = match self.0.registry.admit(&claims, protocol, source).await {
+            Ok(admitted) => admitted,
+            Err(error) if matches!(error.fault(), Fault::Unavailable | Fault::Internal) => return Err(Refusal::from(&error)),
+            Err(error) => return self.refuse(refused(&error.to_string()).client(&claims.client_id)).await,
+        };
+        let now = self.0.clock.now();
+        let mut ends_at = admitted.grant.session_ttl.end(now, claims.expires_at);
+        if let Some(end) = admitted.grant.expires_at {
+            ends_at = ends_at.min(end);
+        }
+        let info = SessionInfo {
+            id: SessionId::new(&self.0.clock, &self.0.entropy),
+            client_id: admitted.client.id.clone(),
+            mailbox_id: admitted.mailbox.id.clone(),
+            mailbox: admitted.mailbox.address.clone(),
+            grant_id: admitted.grant.id.clone(),
+            protocol,
+            source: source.to_canonical(),
+            started_at: now,
+            ends_at,
+        };
+        // Registered before it is recorded: a revocation that comes between the check and here ends it.
+        let handle = self.0.registry.sessions().open(info.clone());
+        let accepted = self
+            .session_event(&info, EventCode::LoginAccepted, Outcome::Success)
+            .detail("protocol", protocol.as_str())
+            .detail("mechanism", attempt.mechanism.as_str())
+            .detail("scope", admitted.scopes.to_string())
+            .detail("jti", claims.token_id.clone());
+        self.record(accepted).await?;
+        // The grant may have gone between the first look and the registration.
+        if self.0.registry.admit(&claims, protocol, source).await.is_err() {
+            return Err(Refusal::of(Fault::Unauthenticated));
+        }
+        let rights = Rights { scopes: admitted.scopes, bounds: admitted.grant.bounds, mailbox: admitted.mailbox.address.clone() };
+        Ok(Session { info, rights, mailbox: admitted.mailbox, handle })
+    }
+
+    /// Logs in at the mailbox's IMAP upstream.
+    pub async fn imap(&self, session: &Session) -> Result<upstream::imap::Connection, Refusal> {
+        let endpoint = endpoint(session.mailbox.upstream.imap.as_ref())?;
+        let lease = self.lease(session, "imap").await?;
+        let user = &session.mailbox.upstream.username;
+        let login = upstream::imap::login(&self.0.dialer, endpoint, user, lease.password()).await;
+        self.settle(session, login).await
+    }
+
+    /// Logs in at the mailbox's submission upstream.
+    pub async fn smtp(&self, session: &Session) -> Result<upstream::smtp::Connection, Refusal> {
+        let endpoint = endpoint(session.mailbox.upstream.smtp.as_ref())?;
+        let lease = self.lease(session, "smtp").await?;
+        let user = &session.mailbox.upstream.username;
+        let login = upstream::smtp::login(&self.0.dialer, endpoint, user, lease.password()).await;
+        self.settle(session, login).await
+    }
+
+    /// Records a denial and gives it a verdict id, by which `grant explain` finds it.
+    pub async fn deny(&self, session: &Session, denial: &Denial) -> Result<VerdictId, Refusal> {
+        let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
+        let mut event = self
+            .session_event(&session.info, EventCode::CommandDenied, Outcome::Denied)
+            .verdict(&verdict)
+            .detail("protocol", session.info.protocol.as_str())
+            .detail("asked", denial.asked.clone())
+            .detail("rule", denial.rule)
+            .detail("text", denial.text.clone());
+        if let Some(scope) = denial.needs {
+            event = event.detail("needs", scope.as_str());
+        }
+        self.record(event).await?;
+        Ok(verdict)
+    }
+
+    /// Records something that happened in a session. Durable when this returns.
+    pub async fn record(&self, event: AuditEvent) -> Result<(), Refusal> {
+        self.0.audit.record(event).await.map(drop).map_err(|error| {
+            tracing::error!(%error, "audit record not written; refusing the operation");
+            Refusal::of(Fault::Unavailable)
+        })
+    }
+
+    /// An event that names the session and all it stands on.
+    pub fn session_event(&self, info: &SessionInfo, code: EventCode, outcome: Outcome) -> AuditEvent {
+        AuditEvent::new(code, Actor::Client(info.client_id.clone()), outcome)
+            .client(&info.client_id)
+            .mailbox(&info.mailbox_id)
+            .grant(&info.grant_id)
+            .session(&info.id)
+            .source(info.source)
+    }
+
+    /// Ends a session: takes it off the list and records why. Best effort: a session that cannot be recorded still ends.
+    pub async fn close(&self, session: Session, reason: &str) {
+        let event = self.session_event(&session.info, EventCode::SessionEnded, Outcome::Success).detail("reason", reason);
+        drop(session);
+        let _ = self.record(event).await;
+    }
+
+    /// A token was sent in the clear: whoever listens has it now. Its client's tokens so far are void (GW-03).
+    pub async fn exposed(&self, token: &Secret<AccessToken>, peer: SocketAddr) {
+        let Some(Ok(claims)) = token.expose_text(|text| self.0.tokens.verify(text)) else { return };
+        let event = AuditEvent::new(EventCode::TokenExposed, Actor::Anonymous, Outcome::Denied)
+            .client(&claims.client_id)
+            .source(peer.ip())
+            .detail("jti", claims.token_id.clone());
+        if self.record(event).await.is_ok()
+            && let Err(error) = self.0.registry.revoke_client(&Actor::System, &claims.client_id).await
+        {
+            tracing::error!(%error, client = %claims.client_id, "exposed token could not be revoked");
+        }
+    }
+
+    async fn refuse<T>(&self, event: AuditEvent) -> Result<T, Refusal> {
+        self.record(event).await?;
+        Err(Refusal::of(Fault::Unauthenticated))
+    }
+
+    /// Opens the credential for one login. The breaker is asked first, and the record is durable before the credential is used.
+    async fn lease(&self, session: &Session, protocol: &str) -> Result<CredentialLease, Refusal> {
+        if !self.0.registry.may_try(&session.mailbox.id).await {
+            return Err(Refusal::of(Fault::Upstream));
+        }
+        let event = self
+            .session_event(&session.info, EventCode::CredentialUsed, Outcome::Success)
+            .detail("protocol", protocol);
+        self.record(event).await?;
+        self.0.vault.lease(&session.mailbox.id).await.map_err(|error| {
+            tracing::error!(%error, mailbox = %session.mailbox.id, "credential not leased");
+            Refusal::of(Fault::Upstream)
+        })
+    }
+
+    /// Tells the breaker how a login went.
+    async fn settle<T>(&self, session: &Session, login: Result<T, UpstreamError>) -> Result<T, Refusal> {
+        let mailbox = &session.mailbox.id;
+        match login {
+            Ok(connection) => {
+                self.0.registry.upstream_accepted(mailbox).await;
+                Ok(connection)
+            }
+            Err(error) => {
+                tracing::warn!(%mailbox, %error, "upstream login failed");
+                if matches!(error, UpstreamError::Refused) {
+                    self.0.registry.upstream_refused(mailbox).await;
+                }
+                Err(Refusal::of(Fault::Upstream))
+            }
+        }
+    }
+}
+
+fn endpoint(endpoint: Option<&Endpoint>) -> Result<&Endpoint, Refusal> {
+    endpoint.ok_or_else(|| Refusal {
+        fault: Fault::Denied,
+        text: "this mailbox has no upstream for this protocol".to_owned(),
+    })
+}

@@ -1,0 +1,65 @@
+//! APPEND: decided before a single octet of the message is taken, then streamed.
+
+use crate::gateway::imap::session::Desk;
+use crate::gateway::imap::{End, relay, upstream_lost};
+use crate::policy::imap::decide;
+use crate::protocol::imap::command;
+use crate::protocol::imap::framing::Literal;
+
+/// Longest message that may be added, in octets.
+const MAX_MESSAGE: u64 = 150 * 1024 * 1024;
+
+/// What a tool that was told no has under way and nobody wants.
+const MAX_SWALLOWED: u64 = 64 * 1024 * 1024;
+
+pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Literal) -> Result<(), End> {
+    let Some(parsed) = command::parse_append(head) else { return desk.bad(tag, true).await };
+    let decided = decide(&desk.session.rights, desk.state, parsed.body);
+    let permit = match decided {
+        Ok(_) if literal.length > MAX_MESSAGE => {
+            swallow(desk, literal).await?;
+            return desk.answer(&format!("{tag} NO [TOOBIG] a message may hold {MAX_MESSAGE} octets")).await;
+        }
+        Ok(permit) => permit,
+        Err(denial) => {
+            swallow(desk, literal).await?;
+            return desk.deny(tag, &denial).await;
+        }
+    };
+    let ours = desk.tag();
+    let waits = !desk.has_literal_plus();
+    let fragments = command::serialise_append(&ours, permit.into_inner(), literal.length, waits).ok_or_else(upstream_lost)?;
+    if !desk.send_upstream(tag, &ours, fragments).await? || (waits && !relay::continuation(desk, tag, &ours).await?) {
+        return swallow(desk, literal).await;
+    }
+    if literal.is_sync {
+        desk.client.send(b"+ OK\r\n").await?;
+    }
+    let mut rest = literal.length;
+    while rest > 0 {
+        let chunk = desk.client.some(rest).await?;
+        rest -= chunk.len() as u64;
+        desk.upstream.queue(&chunk).await.map_err(|_| upstream_lost())?;
+    }
+    // One message a command: MULTIAPPEND is not offered, and what else could follow is not understood.
+    if !desk.client.line(2).await?.is_empty() {
+        return Err(End::Bye("only one message may be appended at a time".to_owned()));
+    }
+    desk.upstream.send(b"\r\n").await.map_err(|_| upstream_lost())?;
+    relay::answer(desk, tag, &ours).await.map(drop)
+}
+
+/// Reads past a literal that the tool sends without waiting, so that the next command is found where it starts.
+async fn swallow(desk: &mut Desk, literal: Literal) -> Result<(), End> {
+    if literal.is_sync {
+        return Ok(());
+    }
+    if literal.length > MAX_SWALLOWED {
+        return Err(End::Bye("[TOOBIG] literal too long".to_owned()));
+    }
+    let mut rest = literal.length;
+    while rest > 0 {
+        rest -= desk.client.some(rest).await?.len() as u64;
+    }
+    if desk.client.line(2).await?.is_empty() { Ok(()) } else { Err(End::Bye("malformed APPEND".to_owned())) }
+}

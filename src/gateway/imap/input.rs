@@ -1,0 +1,74 @@
+//! Reading one command of a tool: a line, and the octets of its literals, all bounded.
+
+use crate::gateway::imap::End;
+use crate::protocol::imap::framing::{self, Literal};
+use crate::upstream::wire::{Wire, WireError};
+
+/// What one command may use up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// Longest line, and most octets of a whole command.
+    pub(super) octets: usize,
+    /// Most literals.
+    pub(super) literals: usize,
+}
+
+impl Budget {
+    /// Before login (GW-09); room for a token in an AUTHENTICATE line.
+    pub(super) const BEFORE_LOGIN: Self = Self { octets: 16 * 1024, literals: 2 };
+    /// After login (IM-04).
+    pub(super) const AFTER_LOGIN: Self = Self { octets: 64 * 1024, literals: 20 };
+}
+
+/// A command as it came.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A whole one, with CRLF.
+    Command(Vec<u8>),
+    /// An APPEND up to the announcement of its message, without CRLF; nothing of the message was taken.
+    Append(Vec<u8>, Literal),
+    /// Refused while it was read; the tool was told. The connection is in step.
+    Refused,
+}
+
+/// Reads on from `line`, the first line of a command.
+pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, may_append: bool) -> Result<Input, End> {
+    let mut command = line;
+    for _ in 0..=budget.literals {
+        let literal = match framing::literal_at_end(&command) {
+            Ok(None) => {
+                command.extend_from_slice(b"\r\n");
+                return Ok(Input::Command(command));
+            }
+            Ok(Some(literal)) => literal,
+            // Who knows where the next command starts.
+            Err(error) => return Err(End::Bye(error.to_string())),
+        };
+        if may_append && crate::protocol::imap::command::parse_append(&command).is_some() {
+            return Ok(Input::Append(command, literal));
+        }
+        let room = budget.octets.saturating_sub(command.len()) as u64;
+        if literal.length > room {
+            return too_big(client, &command, literal, budget).await;
+        }
+        if literal.is_sync {
+            client.send(b"+ OK\r\n").await?;
+        }
+        command.extend_from_slice(b"\r\n");
+        command.extend(client.exactly(literal.length).await?);
+        command.extend(client.line(budget.octets).await.map_err(|error| match error {
+            WireError::TooLong => End::Bye("[TOOBIG] command too long".to_owned()),
+            other => other.into(),
+        })?);
+    }
+    Err(End::Bye("[LIMIT] too many literals".to_owned()))
+}
+
+/// A waiting tool is told no and goes on; one that does not wait has octets under way that nobody will read.
+async fn too_big(client: &mut Wire, command: &[u8], literal: Literal, budget: Budget) -> Result<Input, End> {
+    if let Some((tag, _)) = framing::split_tag(command) {
+        let answer = format!("{tag} NO [TOOBIG] literals of a command may hold {} octets together\r\n", budget.octets);
+        client.send(answer.as_bytes()).await?;
+    }
+    if literal.is_sync { Ok(Input::Refused) } else { Err(End::Bye("[TOOBIG] literal too long".to_owned())) }
+}

@@ -1,0 +1,95 @@
+//! IMAP at the gateway: authenticate, then one command at a time: parse, decide, serialise anew, relay the answer.
+
+mod append;
+mod auth;
+mod capability;
+mod idle;
+mod input;
+mod relay;
+mod session;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::fault::Fault;
+use crate::domain::session::EndReason;
+use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
+use crate::gateway::stream::{ListenerMode, Stream};
+use crate::upstream::wire::{Wire, WireError};
+
+/// How long a connection may take until it is authenticated (GW-09).
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a conversation ended.
+#[derive(Debug)]
+enum End {
+    /// The tool said LOGOUT, or is gone.
+    Quiet,
+    /// The tool is told why: the text after `* BYE `.
+    Bye(String),
+}
+
+impl From<WireError> for End {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Closed => Self::Quiet,
+            WireError::TooLong => Self::Bye("[TOOBIG] line too long".to_owned()),
+            WireError::BadLine => Self::Bye("lines end in CRLF and hold no NUL".to_owned()),
+        }
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Bye(format!("[UNAVAILABLE] {}", refusal.text))
+    }
+}
+
+/// The upstream broke the protocol or is gone. The tool reconnects.
+fn upstream_lost() -> End {
+    End::Bye("[UNAVAILABLE] the mail server behind this mailbox went away, reconnect".to_owned())
+}
+
+/// The response code of a refusal (RFC 5530), and its words.
+fn refusal_text(refusal: &Refusal) -> String {
+    let code = match refusal.fault {
+        Fault::Invalid => "CLIENTBUG",
+        Fault::Unauthenticated => "AUTHENTICATIONFAILED",
+        Fault::Denied | Fault::NotFound => "NOPERM",
+        Fault::Conflict => "INUSE",
+        Fault::Throttled => "LIMIT",
+        Fault::Upstream | Fault::Unavailable => "UNAVAILABLE",
+        Fault::Internal => "SERVERBUG",
+    };
+    format!("[{code}] {}", refusal.text)
+}
+
+/// The last word of a session that was told to end.
+fn last_word(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Killed | EndReason::Revoked => "[CONTACTADMIN] access revoked",
+        EndReason::Expired => "[EXPIRED] session time is over, log in again",
+        EndReason::Shutdown => "[UNAVAILABLE] the service is stopping, reconnect",
+    }
+}
+
+/// Serves one connection from greeting to end.
+pub async fn serve(gatekeeper: Gatekeeper, stream: Stream, peer: SocketAddr, mode: ListenerMode, shutdown: CancellationToken) {
+    let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
+    let outcome = tokio::select! {
+        outcome = login => outcome,
+        () = shutdown.cancelled() => return,
+    };
+    let Ok(Some((client, session, upstream))) = outcome else { return };
+    session::run(gatekeeper, client, session, upstream, shutdown).await;
+}
+
+/// Sends the last word, if there is one, and closes.
+async fn say_goodbye(client: &mut Wire, end: End) {
+    if let End::Bye(text) = end {
+        let _ = client.queue(format!("* BYE {text}\r\n").as_bytes()).await;
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
+}

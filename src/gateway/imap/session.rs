@@ -1,0 +1,288 @@
+//! After login: one command at a time, judged when its turn comes. Pipelined commands wait in the tool's own buffers.
+
+use imap_codec::encode::Fragment;
+use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::core::LiteralMode;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::session::EndReason;
+use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::imap::input::{self, Budget, Input};
+use crate::gateway::imap::{End, append, capability, idle, last_word, relay, say_goodbye, upstream_lost};
+use crate::policy::imap::{State, decide};
+use crate::policy::{Denial, Permit};
+use crate::protocol::imap::{command, framing, response};
+use crate::upstream::imap::Connection;
+use crate::upstream::wire::Wire;
+
+/// How many malformed commands one session may send.
+const MAX_BAD: u32 = 20;
+
+/// A session at work.
+pub(super) struct Desk {
+    pub(super) gatekeeper: Gatekeeper,
+    pub(super) session: Session,
+    pub(super) client: Wire,
+    pub(super) upstream: Wire,
+    pub(super) capabilities: Vec<String>,
+    pub(super) state: State,
+    /// Whether a folder is open, as far as the tool may know.
+    pub(super) is_selected: bool,
+    /// Whether the tool is in the middle of a response: then there is no room for a last word.
+    pub(super) mid_response: bool,
+    next_tag: u64,
+    bad: u32,
+}
+
+/// Runs a session to its end.
+pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, upstream: Connection, shutdown: CancellationToken) {
+    let mut ended = session.ended();
+    let mut desk = Desk {
+        gatekeeper,
+        session,
+        client,
+        upstream: upstream.wire,
+        capabilities: upstream.capabilities,
+        state: State::default(),
+        is_selected: false,
+        mid_response: false,
+        next_tag: 0,
+        bad: 0,
+    };
+    let told = async {
+        match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
+            Ok(reason) => reason,
+            Err(_) => Some(EndReason::Killed),
+        }
+    };
+    let (end, reason) = tokio::select! {
+        end = desk.work() => (end, "tool"),
+        reason = told => {
+            let reason = reason.unwrap_or(EndReason::Killed);
+            (End::Bye(last_word(reason).to_owned()), reason.as_str())
+        }
+        () = shutdown.cancelled() => (End::Bye(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
+    };
+    let end = if desk.mid_response { End::Quiet } else { end };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), desk.upstream.send(b"w9 LOGOUT\r\n")).await;
+    say_goodbye(&mut desk.client, end).await;
+    desk.gatekeeper.close(desk.session, reason).await;
+}
+
+impl Desk {
+    async fn work(&mut self) -> End {
+        if let Err(end) = self.learn_delimiter().await {
+            return end;
+        }
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+        }
+    }
+
+    /// Bounds speak of paths, so they need to know what separates them.
+    async fn learn_delimiter(&mut self) -> Result<(), End> {
+        if self.session.rights.bounds.folders.is_none() {
+            return Ok(());
+        }
+        let tag = self.tag();
+        self.upstream.send(format!("{tag} LIST \"\" \"\"\r\n").as_bytes()).await.map_err(|_| upstream_lost())?;
+        for _ in 0..100 {
+            let line = self.upstream.line(relay::MAX_LINE).await.map_err(|_| upstream_lost())?;
+            match response::kind(&line) {
+                response::Kind::Tagged(ours, ..) if ours == tag => return Ok(()),
+                response::Kind::List => {
+                    if let Some(listed) = response::listed(&line) {
+                        self.state.delimiter = listed.delimiter;
+                    }
+                }
+                response::Kind::Tagged(..) | response::Kind::Continuation | response::Kind::Malformed => break,
+                _ => (),
+            }
+        }
+        Err(upstream_lost())
+    }
+
+    pub(super) fn tag(&mut self) -> String {
+        self.next_tag += 1;
+        format!("w{}", self.next_tag + 9)
+    }
+
+    pub(super) async fn answer(&mut self, text: &str) -> Result<(), End> {
+        Ok(self.client.send(format!("{text}\r\n").as_bytes()).await?)
+    }
+
+    /// One command of the tool, or one thing that the upstream says unasked.
+    async fn turn(&mut self) -> Result<(), End> {
+        let line = loop {
+            if let Some(line) = self.client.take_line(Budget::AFTER_LOGIN.octets)? {
+                break line;
+            }
+            if relay::unasked(self).await? {
+                continue;
+            }
+            self.client.flush().await?;
+            tokio::select! {
+                filled = self.client.fill() => filled?,
+                filled = self.upstream.fill() => filled.map_err(|_| upstream_lost())?,
+            }
+        };
+        let Some((tag, _)) = framing::split_tag(&line) else { return self.bad("*", false).await };
+        let tag = tag.to_owned();
+        match input::rest_of(&mut self.client, line, Budget::AFTER_LOGIN, true).await? {
+            Input::Refused => Ok(()),
+            Input::Append(head, literal) => append::run(self, &tag, &head, literal).await,
+            Input::Command(bytes) => {
+                let has_literal = bytes.iter().filter(|byte| **byte == b'\n').count() > 1;
+                match command::parse(&bytes) {
+                    Ok(parsed) => self.command(&tag, parsed.body).await,
+                    Err(_) => self.bad(&tag, has_literal).await,
+                }
+            }
+        }
+    }
+
+    /// Not understood. After literals nobody can be sure to mean the same place, so the connection ends.
+    pub(super) async fn bad(&mut self, tag: &str, has_literal: bool) -> Result<(), End> {
+        self.bad += 1;
+        self.answer(&format!("{tag} BAD unknown or malformed command")).await?;
+        if has_literal || self.bad >= MAX_BAD { Err(End::Bye("too many malformed commands".to_owned())) } else { Ok(()) }
+    }
+
+    async fn command(&mut self, tag: &str, body: CommandBody<'static>) -> Result<(), End> {
+        match body {
+            CommandBody::Capability => {
+                let list = capability::after_login(&self.capabilities);
+                self.answer(&format!("* CAPABILITY {list}\r\n{tag} OK done")).await
+            }
+            CommandBody::Id { .. } => self.answer(&format!("* ID NIL\r\n{tag} OK done")).await,
+            CommandBody::Enable { .. } => self.answer(&format!("* ENABLED\r\n{tag} OK done")).await,
+            CommandBody::Logout => {
+                self.answer(&format!("* BYE see you\r\n{tag} OK done")).await?;
+                Err(End::Quiet)
+            }
+            CommandBody::Login { .. } | CommandBody::Authenticate { .. } => {
+                self.answer(&format!("{tag} BAD logged in already")).await
+            }
+            body if self.lacks(&body) => self.answer(&format!("{tag} BAD the mail server does not support this")).await,
+            body if !self.is_selected && needs_selected(&body) => self.answer(&format!("{tag} BAD select a folder first")).await,
+            body => {
+                let opens = matches!(body, CommandBody::Select { .. } | CommandBody::Examine { .. });
+                match decide(&self.session.rights, self.state, body) {
+                    Ok(permit) if matches!(permit.get(), CommandBody::Idle) => idle::run(self, tag, permit).await,
+                    Ok(permit) => self.relay(tag, permit).await,
+                    Err(denial) => {
+                        // RFC 3501 section 6.3.1: a failed SELECT leaves nothing selected.
+                        self.is_selected &= !opens;
+                        self.deny(tag, &denial).await
+                    }
+                }
+            }
+        }
+    }
+
+    /// Extensions that we know and the upstream lacks.
+    fn lacks(&self, body: &CommandBody<'_>) -> bool {
+        let needed = match body {
+            CommandBody::Idle => "IDLE",
+            CommandBody::Namespace => "NAMESPACE",
+            CommandBody::Unselect => "UNSELECT",
+            CommandBody::Move { .. } => "MOVE",
+            CommandBody::ExpungeUid { .. } => "UIDPLUS",
+            _ => return false,
+        };
+        !self.capabilities.iter().any(|known| known == needed)
+    }
+
+    pub(super) async fn deny(&mut self, tag: &str, denial: &Denial) -> Result<(), End> {
+        let verdict = self.gatekeeper.deny(&self.session, denial).await?;
+        self.answer(&format!("{tag} NO [NOPERM] {} (verdict {verdict})", denial.text)).await
+    }
+
+    /// Sends a permitted command and relays its answer.
+    async fn relay(&mut self, tag: &str, permit: Permit<CommandBody<'static>>) -> Result<(), End> {
+        let mut body = permit.into_inner();
+        if matches!(body, CommandBody::Unselect) && !self.capabilities.iter().any(|known| known == "UNSELECT") {
+            // CLOSE without leave to expunge, at an upstream without UNSELECT: nothing is said, and the folder is closed for the tool.
+            self.is_selected = false;
+            return self.answer(&format!("{tag} OK closed")).await;
+        }
+        if let CommandBody::Status { item_names, .. } = &mut body {
+            item_names.to_mut().dedup();
+        }
+        let opened = match &body {
+            CommandBody::Select { .. } => Some(true),
+            CommandBody::Examine { .. } => Some(false),
+            _ => None,
+        };
+        let closes = matches!(body, CommandBody::Close | CommandBody::Unselect);
+        if let Some(is_read_write) = opened {
+            // The answer speaks of the new folder already.
+            self.is_selected = true;
+            self.state.is_read_write = is_read_write;
+        }
+        let ours = self.tag();
+        let fragments = command::serialise(&ours, body).ok_or_else(upstream_lost)?;
+        if !self.send_upstream(tag, &ours, fragments).await? {
+            return Ok(());
+        }
+        let is_ok = relay::answer(self, tag, &ours).await?;
+        if (opened.is_some() && !is_ok) || (closes && is_ok) {
+            self.is_selected = false;
+        }
+        Ok(())
+    }
+
+    /// Sends fragments, waiting where a literal has to be waited for. `false` when the upstream refused before the end; the tool has
+    /// had its answer then.
+    pub(super) async fn send_upstream(&mut self, tag: &str, ours: &str, fragments: Vec<Fragment>) -> Result<bool, End> {
+        let plus = self.has_literal_plus();
+        let mut fragments = fragments.into_iter().peekable();
+        while let Some(fragment) = fragments.next() {
+            match fragment {
+                Fragment::Line { mut data } => {
+                    let waits = matches!(fragments.peek(), Some(Fragment::Literal { .. }));
+                    if waits && plus && data.ends_with(b"}\r\n") && !data.ends_with(b"+}\r\n") {
+                        data.truncate(data.len() - 3);
+                        data.extend_from_slice(b"+}\r\n");
+                    }
+                    self.upstream.queue(&data).await.map_err(|_| upstream_lost())?;
+                }
+                Fragment::Literal { data, mode } => {
+                    if !plus {
+                        debug_assert_eq!(mode, LiteralMode::Sync, "we never ask for the other form");
+                        self.upstream.flush().await.map_err(|_| upstream_lost())?;
+                        if !relay::continuation(self, tag, ours).await? {
+                            return Ok(false);
+                        }
+                    }
+                    self.upstream.queue(&data).await.map_err(|_| upstream_lost())?;
+                }
+            }
+        }
+        self.upstream.flush().await.map_err(|_| upstream_lost())?;
+        Ok(true)
+    }
+
+    /// Whether literals need not be waited for (RFC 7888).
+    pub(super) fn has_literal_plus(&self) -> bool {
+        self.capabilities.iter().any(|known| known == "LITERAL+")
+    }
+}
+
+fn needs_selected(body: &CommandBody<'_>) -> bool {
+    matches!(
+        body,
+        CommandBody::Check
+            | CommandBody::Close
+            | CommandBody::Unselect
+            | CommandBody::Expunge
+            | CommandBody::ExpungeUid { .. }
+            | CommandBody::Search { .. }
+            | CommandBody::Fetch { .. }
+            | CommandBody::Store { .. }
+            | CommandBody::Copy { .. }
+            | CommandBody::Move { .. }
+    )
+}

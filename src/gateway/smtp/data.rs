@@ -1,0 +1,166 @@
+//! DATA: the header is judged before the upstream hears of the message; the body is streamed. Only CRLF.CRLF ends it, and any bare
+//! CR or LF refuses it: what two servers could read differently is not passed on (SM-01).
+
+use crate::domain::event::{EventCode, Outcome};
+use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
+use crate::gateway::smtp::session::Desk;
+use crate::gateway::smtp::{End, refusal_reply};
+use crate::policy::smtp;
+use crate::upstream::smtp::reply;
+use crate::upstream::wire::WireError;
+
+/// Longest line of a message. RFC 5321 says 1,000; real mail is longer.
+const MAX_MESSAGE_LINE: usize = 64 * 1024;
+
+pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
+    match desk.recipients {
+        None => return desk.answer("503 5.5.1 MAIL comes first").await,
+        Some(0) => return desk.answer("554 5.5.1 no valid recipient").await,
+        Some(_) => (),
+    }
+    desk.answer("354 end with CRLF.CRLF").await?;
+    let mut lines = Vec::new();
+    let mut size = 0;
+    let is_over = loop {
+        let line = message_line(desk).await?;
+        match line.as_deref() {
+            None => break true,
+            Some([]) => break false,
+            Some(line) => {
+                size += line.len() + 2;
+                if size > MAX_HEADER {
+                    return refuse(desk, false, "552 5.3.4 header too big").await;
+                }
+                lines.push(line.to_vec());
+            }
+        }
+    };
+    let header = match header::read(&lines) {
+        Ok(header) => header,
+        Err(error) => return refuse(desk, is_over, &format!("550 5.6.0 {error}")).await,
+    };
+    if let Err(denial) = smtp::header(&desk.session.rights, &header.authors) {
+        if !is_over {
+            swallow(desk).await?;
+        }
+        desk.reset().await;
+        return desk.deny("550 5.7.1", &denial).await;
+    }
+    send(desk, &header, is_over, size as u64).await
+}
+
+/// The message goes upstream. Nothing is lost in silence: whatever goes wrong, the tool hears of it.
+async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Result<(), End> {
+    let Some(mut upstream) = desk.upstream.take() else { return Err(End::Quiet) };
+    let begun = upstream.wire.send(b"DATA\r\n").await.is_ok() && reply(&mut upstream.wire).await.is_ok_and(|answer| answer.code == 354);
+    if !begun {
+        desk.recipients = None;
+        return refuse(desk, is_over, "451 4.3.0 the mail server behind this mailbox refused DATA").await;
+    }
+    let message_id = header.message_id.clone().unwrap_or_else(|| {
+        let unique = crate::crypto::encoding::hex(&desk.gatekeeper.entropy().bytes::<12>());
+        format!("<{unique}@{}>", desk.session.info.mailbox.domain())
+    });
+    let gone = || End::Say("451 4.3.0 the mail server behind this mailbox went away".to_owned());
+    upstream.wire.queue(&head(desk, header, &message_id)).await.map_err(|_| gone())?;
+    let mut size = size;
+    while !is_over {
+        // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
+        let Some(line) = message_line(desk).await? else { break };
+        size += line.len() as u64 + 2;
+        if size > desk.gatekeeper.max_message_bytes() {
+            drop(upstream);
+            desk.recipients = None;
+            return refuse(desk, false, "552 5.3.4 message too big").await;
+        }
+        if line.first() == Some(&b'.') {
+            upstream.wire.queue(b".").await.map_err(|_| gone())?;
+        }
+        upstream.wire.queue(&line).await.map_err(|_| gone())?;
+        upstream.wire.queue(b"\r\n").await.map_err(|_| gone())?;
+    }
+    let recipients = desk.recipients.take().unwrap_or_default();
+    let event = |code, outcome| {
+        desk.gatekeeper
+            .session_event(&desk.session.info, code, outcome)
+            .detail("message_id", message_id.clone())
+            .detail("recipients", recipients.to_string())
+            .detail("bytes", size.to_string())
+    };
+    // Durable before the dot that makes it happen.
+    if let Err(refusal) = desk.gatekeeper.record(event(EventCode::MessageSubmitted, Outcome::Success)).await {
+        return desk.answer(&refusal_reply(&refusal, false)).await;
+    }
+    let answer = match upstream.wire.send(b".\r\n").await {
+        Ok(()) => reply(&mut upstream.wire).await.ok(),
+        Err(_) => None,
+    };
+    match answer.map(|answer| answer.code) {
+        Some(200..300) => {
+            desk.upstream = Some(upstream);
+            desk.answer("250 2.0.0 accepted by the mail server behind this mailbox").await
+        }
+        Some(code @ 400..600) => {
+            desk.upstream = Some(upstream);
+            // Recorded that it was refused; the tool must not wait for the record.
+            let _ = desk.gatekeeper.record(event(EventCode::MessageSubmitted, Outcome::Failure).detail("reply", code.to_string())).await;
+            desk.answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused the message", code / 100)).await
+        }
+        _ => {
+            // It may have been delivered: sending it again is the tool's decision (SM-10).
+            let _ = desk.gatekeeper.record(event(EventCode::MessageIndeterminate, Outcome::Failure)).await;
+            desk.answer("451 4.4.2 no answer from the mail server; whether it took the message is not known").await
+        }
+    }
+}
+
+/// What goes before the body: a trace line, what RFC 6409 section 8 lets us add, the header as given without Bcc.
+fn head(desk: &Desk, header: &Header, message_id: &str) -> Vec<u8> {
+    let (gatekeeper, info) = (&desk.gatekeeper, &desk.session.info);
+    let now = gatekeeper.clock().now();
+    let mut text = format!("Received: by {} with ESMTPSA id {}; {}\r\n", gatekeeper.hostname(), info.id, now.to_rfc5322()).into_bytes();
+    if !header.has_date {
+        text.extend_from_slice(format!("Date: {}\r\n", now.to_rfc5322()).as_bytes());
+    }
+    if header.message_id.is_none() {
+        text.extend_from_slice(format!("Message-ID: {message_id}\r\n").as_bytes());
+    }
+    text.extend_from_slice(&header.text);
+    text.extend_from_slice(b"\r\n");
+    text
+}
+
+/// One line of the message, with its dot taken off; `None` at the end.
+async fn message_line(desk: &mut Desk) -> Result<Option<Vec<u8>>, End> {
+    match desk.client.line(MAX_MESSAGE_LINE).await {
+        Ok(line) if line == b"." => Ok(None),
+        Ok(mut line) => {
+            if line.first() == Some(&b'.') {
+                line.remove(0);
+            }
+            Ok(Some(line))
+        }
+        // Nobody can tell where the message ends: the connection does.
+        Err(WireError::BadLine) => Err(End::Say("554 5.6.0 bare CR or LF, or NUL, in the message".to_owned())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn swallow(desk: &mut Desk) -> Result<(), End> {
+    let mut size = 0;
+    while let Some(line) = message_line(desk).await? {
+        size += line.len() as u64;
+        if size > desk.gatekeeper.max_message_bytes() {
+            return Err(End::Say("552 5.3.4 message too big".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+async fn refuse(desk: &mut Desk, is_over: bool, text: &str) -> Result<(), End> {
+    if !is_over {
+        swallow(desk).await?;
+    }
+    desk.reset().await;
+    desk.answer(text).await
+}

@@ -1,0 +1,130 @@
+//! The header of a submitted message: who it says it is from, and what is missing from it (RFC 5322, RFC 6409 section 8).
+
+use mail_parser::MessageParser;
+
+use crate::domain::address::MailAddress;
+
+/// Longest header taken, in octets.
+pub(super) const MAX_HEADER: usize = 256 * 1024;
+
+/// Fields that may stand in a header once (RFC 5322 section 3.6).
+const ONCE: [&str; 8] = ["from", "sender", "to", "cc", "subject", "date", "message-id", "reply-to"];
+/// Fields that name an author or sender.
+const AUTHORS: [&str; 4] = ["from", "sender", "resent-from", "resent-sender"];
+
+/// The header cannot be judged, so the message is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BadHeader(&'static str);
+
+/// A header that was understood.
+#[derive(Debug)]
+pub(super) struct Header {
+    /// Every address that it names as author or sender.
+    pub(super) authors: Vec<MailAddress>,
+    /// It as it goes upstream, without Bcc: lines with CRLF, no empty line.
+    pub(super) text: Vec<u8>,
+    /// Whether it has a Date field.
+    pub(super) has_date: bool,
+    /// Its Message-ID field's value, if it has one.
+    pub(super) message_id: Option<String>,
+}
+
+/// Reads header lines (without CRLF). Two readers must not be able to disagree about who sent it: fields stand once, in ASCII, in
+/// the plain form, and the addresses that our parser finds must be all that have an `@`.
+pub(super) fn read(lines: &[Vec<u8>]) -> Result<Header, BadHeader> {
+    let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
+    for line in lines {
+        if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+            let (_, value) = fields.last_mut().ok_or(BadHeader("the header starts with a folded line"))?;
+            value.extend_from_slice(b"\r\n");
+            value.extend_from_slice(line);
+            continue;
+        }
+        let colon = line.iter().position(|byte| *byte == b':').ok_or(BadHeader("a header line has no colon"))?;
+        let name = line.get(..colon).unwrap_or_default();
+        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+            return Err(BadHeader("a header field has no proper name"));
+        }
+        fields.push((String::from_utf8_lossy(name).to_ascii_lowercase(), line.clone()));
+    }
+    for name in ONCE {
+        if fields.iter().filter(|(known, _)| known == name).count() > 1 {
+            return Err(BadHeader("a header field that may stand once stands twice"));
+        }
+    }
+    let mut authors = Vec::new();
+    for (_, value) in fields.iter().filter(|(name, _)| AUTHORS.contains(&name.as_str())) {
+        authors.extend(addresses(value)?);
+    }
+    if !fields.iter().any(|(name, _)| name == "from") || authors.is_empty() {
+        return Err(BadHeader("there must be one From field with an address"));
+    }
+    let message_id = fields.iter().find(|(name, _)| name == "message-id").and_then(|(_, value)| {
+        let value = std::str::from_utf8(value).ok()?;
+        value.split_once(':').map(|(_, id)| id.trim().to_owned())
+    });
+    let has_date = fields.iter().any(|(name, _)| name == "date");
+    let kept = fields.iter().filter(|(name, _)| name != "bcc" && name != "resent-bcc");
+    let text = kept.flat_map(|(_, value)| [value.as_slice(), b"\r\n"].concat()).collect();
+    Ok(Header { authors, text, has_date, message_id })
+}
+
+fn addresses(field: &[u8]) -> Result<Vec<MailAddress>, BadHeader> {
+    if !field.is_ascii() || field.iter().any(|byte| *byte == 0) {
+        return Err(BadHeader("From and Sender must be ASCII"));
+    }
+    // The parser knows a few fields by name; what is asked of each is the same.
+    let value = field.iter().position(|byte| *byte == b':').and_then(|colon| field.get(colon + 1..)).unwrap_or_default();
+    let probe = [b"From:", value, b"\r\n\r\n"].concat();
+    let unclear = BadHeader("From or Sender is not understood: write one plain address");
+    let message = MessageParser::default().parse(&probe).ok_or(unclear)?;
+    let found: Vec<MailAddress> = message
+        .from()
+        .map(|list| list.iter().filter_map(mail_parser::Addr::address).map(str::parse).collect::<Result<_, _>>())
+        .transpose()
+        .map_err(|_| unclear)?
+        .unwrap_or_default();
+    let signs = value.iter().filter(|byte| **byte == b'@').count();
+    if found.is_empty() || signs != found.len() || value.contains(&b'(') {
+        return Err(unclear);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    fn authors(header: &str) -> Option<Vec<String>> {
+        let lines: Vec<Vec<u8>> = header.split("\r\n").map(|line| line.as_bytes().to_vec()).collect();
+        read(&lines).ok().map(|header| header.authors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn plain_authors_are_found() {
+        assert_eq!(authors("From: A <a@x.test>"), Some(vec!["a@x.test".into()]));
+        assert_eq!(authors("from:\r\n a@x.test\r\nSubject: x"), Some(vec!["a@x.test".into()]));
+        assert_eq!(authors("From: a@x.test\r\nSender: b@x.test"), Some(vec!["a@x.test".into(), "b@x.test".into()]));
+        assert_eq!(authors("From: a@x.test\r\nResent-From: b@x.test"), Some(vec!["a@x.test".into(), "b@x.test".into()]));
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        for wrong in [
+            "Subject: none",
+            "From: a@x.test\r\nFrom: b@x.test",
+            "From: a@x.test\r\nFROM : b@x.test",
+            "From: a@x.test (b@x.test)",
+            "From: \"b@x.test\" <a@x.test>",
+            "From: <a@x.test",
+            "From:",
+            "From: \u{e9} <a@x.test>",
+            " From: a@x.test",
+            "From: a@x.test\r\nnonsense",
+            "From: group: a@x.test, b@x.test;, \"c@x.test\"",
+        ] {
+            assert_eq!(authors(wrong), None, "{wrong}");
+        }
+    }
+}

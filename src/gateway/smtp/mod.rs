@@ -1,0 +1,80 @@
+//! Submission at the gateway (RFC 6409): authenticate, then transactions, each command judged and said anew to the upstream. Nothing
+//! is stored: the tool hears 250 only when the upstream said it.
+
+mod auth;
+mod data;
+mod header;
+mod session;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::fault::Fault;
+use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
+use crate::gateway::stream::{ListenerMode, Stream};
+use crate::upstream::wire::{Wire, WireError};
+
+/// How long a connection may take until it is authenticated.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest command line; authentication lines may be longer (clients differ, tokens are long).
+const MAX_LINE: usize = 2048;
+
+/// Why a conversation ended.
+#[derive(Debug)]
+enum End {
+    /// QUIT, or the tool is gone.
+    Quiet,
+    /// The tool is told: a whole reply line.
+    Say(String),
+}
+
+impl From<WireError> for End {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Closed => Self::Quiet,
+            WireError::TooLong => Self::Say("500 5.5.6 line too long".to_owned()),
+            WireError::BadLine => Self::Say("500 5.5.2 lines end in CRLF and hold no NUL".to_owned()),
+        }
+    }
+}
+
+/// The reply to a refusal; `is_auth` where AUTH is answered.
+fn refusal_reply(refusal: &Refusal, is_auth: bool) -> String {
+    let code = match refusal.fault {
+        Fault::Invalid | Fault::NotFound => "501 5.5.4",
+        Fault::Unauthenticated => "535 5.7.8",
+        Fault::Denied => "550 5.7.1",
+        Fault::Conflict => "450 4.2.0",
+        Fault::Throttled => "451 4.7.1",
+        Fault::Upstream | Fault::Unavailable if is_auth => "454 4.7.0",
+        Fault::Upstream | Fault::Unavailable | Fault::Internal => "451 4.3.0",
+    };
+    format!("{code} {}", refusal.text)
+}
+
+/// Serves one connection from greeting to end.
+pub async fn serve(gatekeeper: Gatekeeper, stream: Stream, peer: SocketAddr, mode: ListenerMode, shutdown: CancellationToken) {
+    let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
+    let outcome = tokio::select! {
+        outcome = login => outcome,
+        () = shutdown.cancelled() => return,
+    };
+    let Ok(Some((client, session))) = outcome else { return };
+    session::run(gatekeeper, client, session, shutdown).await;
+}
+
+async fn say_goodbye(client: &mut Wire, end: End) {
+    if let End::Say(text) = end {
+        let _ = client.queue(format!("{text}\r\n").as_bytes()).await;
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
+}
+
+/// The verb of a command line in upper case, and the rest.
+fn verb(line: &[u8]) -> Option<(String, &str)> {
+    let text = std::str::from_utf8(line).ok()?;
+    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    Some((verb.to_ascii_uppercase(), rest))
+}

@@ -1,0 +1,232 @@
+//! After login: mail transactions.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::address::MailAddress;
+use crate::domain::session::EndReason;
+use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::smtp::{End, MAX_LINE, auth, data, refusal_reply, say_goodbye, verb};
+use crate::policy::{Denial, smtp};
+use crate::upstream::smtp::{Connection, reply};
+use crate::upstream::wire::Wire;
+
+/// How many bad commands one session may send.
+const MAX_BAD: u32 = 20;
+/// How many recipients one message may have.
+const MAX_RECIPIENTS: u32 = 1000;
+
+/// A session at work.
+pub(super) struct Desk {
+    pub(super) gatekeeper: Gatekeeper,
+    pub(super) session: Session,
+    pub(super) client: Wire,
+    /// The upstream, once a transaction needed it.
+    pub(super) upstream: Option<Connection>,
+    /// Recipients taken by the upstream; `None`: no transaction.
+    pub(super) recipients: Option<u32>,
+    bad: u32,
+}
+
+pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
+    let mut ended = session.ended();
+    let mut desk = Desk { gatekeeper, session, client, upstream: None, recipients: None, bad: 0 };
+    let told = async {
+        match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
+            Ok(Some(reason)) => reason,
+            _ => EndReason::Killed,
+        }
+    };
+    let (end, reason) = tokio::select! {
+        end = desk.work() => (end, "tool"),
+        reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
+        () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
+    };
+    say_goodbye(&mut desk.client, end).await;
+    desk.gatekeeper.close(desk.session, reason).await;
+}
+
+fn last_word(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Killed | EndReason::Revoked => "421 4.7.0 access revoked",
+        EndReason::Expired => "421 4.7.0 session time is over, log in again",
+        EndReason::Shutdown => "421 4.3.2 the service is stopping, reconnect",
+    }
+}
+
+impl Desk {
+    async fn work(&mut self) -> End {
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+        }
+    }
+
+    pub(super) async fn answer(&mut self, text: &str) -> Result<(), End> {
+        Ok(self.client.send(format!("{text}\r\n").as_bytes()).await?)
+    }
+
+    async fn bad(&mut self, text: &str) -> Result<(), End> {
+        self.bad += 1;
+        if self.bad >= MAX_BAD { Err(End::Say("421 4.7.0 too many bad commands".to_owned())) } else { self.answer(text).await }
+    }
+
+    async fn turn(&mut self) -> Result<(), End> {
+        let line = self.client.line(MAX_LINE).await?;
+        let Some((verb, rest)) = verb(&line) else { return self.bad("500 5.5.2 command not understood").await };
+        match verb.as_str() {
+            "EHLO" => {
+                self.reset().await;
+                let text = auth::ehlo(&self.gatekeeper, true);
+                Ok(self.client.send(text.as_bytes()).await?)
+            }
+            "HELO" => {
+                self.reset().await;
+                self.answer(&format!("250 {}", self.gatekeeper.hostname())).await
+            }
+            "MAIL" => self.mail(rest).await,
+            "RCPT" => self.rcpt(rest).await,
+            "DATA" if rest.is_empty() => data::run(self).await,
+            "RSET" => {
+                self.reset().await;
+                self.answer("250 2.0.0 OK").await
+            }
+            "NOOP" => self.answer("250 2.0.0 OK").await,
+            "QUIT" => Err(End::Say("221 2.0.0 bye".to_owned())),
+            "AUTH" => self.bad("503 5.5.1 authenticated already").await,
+            "STARTTLS" => self.bad("503 5.5.1 TLS is on already").await,
+            _ => self.bad("502 5.5.1 command not served").await,
+        }
+    }
+
+    /// Ends the transaction, here and at the upstream.
+    pub(super) async fn reset(&mut self) {
+        if self.recipients.take().is_some()
+            && let Some(upstream) = &mut self.upstream
+            && (upstream.wire.send(b"RSET\r\n").await.is_err() || reply(&mut upstream.wire).await.is_err())
+        {
+            self.upstream = None;
+        }
+    }
+
+    async fn mail(&mut self, rest: &str) -> Result<(), End> {
+        if self.recipients.is_some() {
+            return self.bad("503 5.5.1 a transaction is under way").await;
+        }
+        let Some((address, parameters)) = path(rest, "FROM:") else {
+            return self.bad("501 5.5.4 write MAIL FROM:<address>").await;
+        };
+        for parameter in parameters {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            match name.to_ascii_uppercase().as_str() {
+                "SIZE" => match value.parse::<u64>() {
+                    Ok(size) if size > self.gatekeeper.max_message_bytes() => {
+                        return self.answer("552 5.3.4 message too big").await;
+                    }
+                    Ok(_) => (),
+                    Err(_) => return self.bad("501 5.5.4 SIZE is not a number").await,
+                },
+                "BODY" if ["7BIT", "8BITMIME"].iter().any(|known| value.eq_ignore_ascii_case(known)) => (),
+                // RFC 4954 section 5: an untrusted identity; never passed on.
+                "AUTH" => (),
+                _ => return self.bad("555 5.5.4 parameter not served").await,
+            }
+        }
+        let address = match address {
+            "" => None,
+            text => match text.parse::<MailAddress>() {
+                Ok(address) => Some(address),
+                Err(_) => return self.bad("553 5.1.7 not an address that is taken here").await,
+            },
+        };
+        match smtp::sender(&self.session.rights, address) {
+            Ok(permit) => {
+                if self.upstream.is_none() {
+                    match self.gatekeeper.smtp(&self.session).await {
+                        Ok(upstream) => self.upstream = Some(upstream),
+                        Err(refusal) => return self.answer(&refusal_reply(&refusal, false)).await,
+                    }
+                }
+                if self.pass_on(format!("MAIL FROM:<{}>", permit.get()), "2.1.0 sender OK").await? {
+                    self.recipients = Some(0);
+                }
+                Ok(())
+            }
+            Err(denial) => self.deny("553 5.7.1", &denial).await,
+        }
+    }
+
+    async fn rcpt(&mut self, rest: &str) -> Result<(), End> {
+        let Some(taken) = self.recipients else { return self.bad("503 5.5.1 MAIL comes first").await };
+        if taken >= MAX_RECIPIENTS {
+            return self.answer("452 4.5.3 too many recipients").await;
+        }
+        let Some((address, parameters)) = path(rest, "TO:") else { return self.bad("501 5.5.4 write RCPT TO:<address>").await };
+        if !parameters.is_empty() {
+            return self.bad("555 5.5.4 parameter not served").await;
+        }
+        let Ok(address) = address.parse::<MailAddress>() else {
+            return self.bad("553 5.1.3 not an address that is taken here").await;
+        };
+        match smtp::recipient(&self.session.rights, address) {
+            Ok(permit) => {
+                if self.pass_on(format!("RCPT TO:<{}>", permit.get()), "2.1.5 recipient OK").await? {
+                    self.recipients = Some(taken + 1);
+                }
+                Ok(())
+            }
+            Err(denial) => self.deny("550 5.7.1", &denial).await,
+        }
+    }
+
+    pub(super) async fn deny(&mut self, code: &str, denial: &Denial) -> Result<(), End> {
+        match self.gatekeeper.deny(&self.session, denial).await {
+            Ok(verdict) => self.answer(&format!("{code} {} (verdict {verdict})", denial.text)).await,
+            Err(refusal) => self.answer(&refusal_reply(&refusal, false)).await,
+        }
+    }
+
+    /// Says a permitted command to the upstream; the tool hears what came of it, in our words. Gives whether it was accepted.
+    async fn pass_on(&mut self, command: String, accepted: &str) -> Result<bool, End> {
+        let Some(upstream) = &mut self.upstream else { return Ok(false) };
+        let sent = upstream.wire.send(format!("{command}\r\n").as_bytes()).await.is_ok();
+        let answer = if sent { reply(&mut upstream.wire).await.ok() } else { None };
+        match answer.map(|answer| answer.code) {
+            Some(200..300) => self.answer(&format!("250 {accepted}")).await.map(|()| true),
+            Some(code @ 400..600) => {
+                self.answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused", code / 100)).await.map(|()| false)
+            }
+            _ => {
+                (self.upstream, self.recipients) = (None, None);
+                self.answer("451 4.3.0 the mail server behind this mailbox went away").await.map(|()| false)
+            }
+        }
+    }
+}
+
+/// `FROM:<address> PARAMETERS`, with nothing else in it (SM-05).
+fn path<'a>(rest: &'a str, word: &str) -> Option<(&'a str, Vec<&'a str>)> {
+    let (head, rest) = rest.split_at_checked(word.len())?;
+    if !head.eq_ignore_ascii_case(word) {
+        return None;
+    }
+    let (address, parameters) = rest.trim_start_matches(' ').strip_prefix('<')?.split_once('>')?;
+    if !(parameters.is_empty() || parameters.starts_with(' ')) || address.contains(['<', ' ', '"']) {
+        return None;
+    }
+    Some((address, parameters.split(' ').filter(|word| !word.is_empty()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+
+    #[test]
+    fn only_a_plain_path_is_taken() {
+        assert_eq!(path("FROM:<a@b> SIZE=1", "FROM:"), Some(("a@b", vec!["SIZE=1"])));
+        assert_eq!(path("from: <>", "FROM:"), Some(("", vec![])));
+        for wrong in ["FROM:a@b", "FROM:<a@b", "FROM:<a@b>AUTH=<>", "FROM:<a b@c>", "FROM:<<a@b>>", "TO:<a@b>", "FRO"] {
+            assert_eq!(path(wrong, "FROM:").filter(|(address, _)| !address.is_empty()), None, "{wrong}");
+        }
+    }
+}

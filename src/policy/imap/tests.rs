@@ -1,0 +1,134 @@
+//! The table, command by command.
+
+use super::{State, decide};
+use crate::domain::bounds::Bounds;
+use crate::domain::scope::{Preset, Scope, ScopeSet};
+use crate::policy::Rights;
+use crate::protocol::imap::command;
+
+fn rights(scopes: ScopeSet, bounds: &str) -> Rights {
+    let bounds: Bounds = serde_json::from_str(bounds).unwrap();
+    Rights { scopes, bounds, mailbox: "support@example.test".parse().unwrap() }
+}
+
+/// What goes upstream for `line`, or the rule that refused it.
+fn outcome(rights: &Rights, is_read_write: bool, line: &str) -> String {
+    let body = command::parse(format!("A {line}\r\n").as_bytes()).unwrap_or_else(|_| panic!("{line} does not parse")).body;
+    let state = State { delimiter: Some('/'), is_read_write };
+    match decide(rights, state, body) {
+        Ok(permit) => {
+            let fragments = command::serialise("T", permit.into_inner()).unwrap();
+            fragments
+                .into_iter()
+                .map(|fragment| match fragment {
+                    imap_codec::encode::Fragment::Line { data } | imap_codec::encode::Fragment::Literal { data, .. } => {
+                        String::from_utf8(data).unwrap()
+                    }
+                })
+                .collect::<String>()
+                .trim_start_matches("T ")
+                .trim_end()
+                .to_owned()
+        }
+        Err(denial) => format!("!{}", denial.needs.map_or(denial.rule, Scope::as_str)),
+    }
+}
+
+const MUTATING: [(&str, Scope); 19] = [
+    ("STORE 1 +FLAGS (\\Seen)", Scope::Flag),
+    ("UID STORE 1:* -FLAGS.SILENT (work)", Scope::Flag),
+    ("STORE 1 +FLAGS (\\Deleted)", Scope::Delete),
+    ("STORE 1 -FLAGS (\\Deleted)", Scope::Delete),
+    ("STORE 1 FLAGS (\\Seen)", Scope::Delete),
+    ("EXPUNGE", Scope::Delete),
+    ("UID EXPUNGE 1:3", Scope::Delete),
+    ("COPY 1 INBOX", Scope::Append),
+    ("UID COPY 1 INBOX", Scope::Append),
+    ("MOVE 1 INBOX", Scope::Organize),
+    ("UID MOVE 1 INBOX", Scope::Organize),
+    ("CREATE New", Scope::Organize),
+    ("RENAME a b", Scope::Organize),
+    ("SUBSCRIBE a", Scope::Organize),
+    ("UNSUBSCRIBE a", Scope::Organize),
+    ("DELETE a", Scope::Delete),
+    ("APPEND INBOX {1}\r\nx", Scope::Append),
+    ("APPEND INBOX (\\Seen) {1}\r\nx", Scope::Append),
+    ("append {5}\r\nINBOX {1}\r\nx", Scope::Append),
+];
+
+#[test]
+fn a_read_only_session_is_refused_every_change() {
+    let reader = rights(Preset::Backup.scopes(), "{}");
+    for (line, needs) in MUTATING {
+        assert_eq!(outcome(&reader, false, line), format!("!{}", needs.as_str()), "{line}");
+    }
+}
+
+#[test]
+fn a_full_session_is_refused_nothing_of_the_mailbox() {
+    let full = rights(Preset::Full.scopes(), "{}");
+    for (line, _) in MUTATING {
+        assert!(!outcome(&full, true, line).starts_with('!'), "{line}");
+    }
+    assert_eq!(outcome(&full, true, "SELECT INBOX"), "SELECT INBOX");
+    assert_eq!(outcome(&full, true, "CLOSE"), "CLOSE");
+    assert_eq!(outcome(&full, true, "FETCH 1 BODY[]"), "FETCH 1 BODY[]");
+}
+
+#[test]
+fn reading_leaves_no_trace() {
+    let reader = rights(Preset::Backup.scopes(), "{}");
+    assert_eq!(outcome(&reader, false, "SELECT INBOX"), "EXAMINE INBOX");
+    assert_eq!(outcome(&reader, false, "FETCH 1 (FLAGS BODY[])"), "FETCH 1 (FLAGS BODY.PEEK[])");
+    assert_eq!(outcome(&reader, false, "UID FETCH 1 BODY[HEADER.FIELDS (SUBJECT)]"), "UID FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]");
+    assert_eq!(outcome(&reader, false, "FETCH 1 RFC822"), "FETCH 1 RFC822");
+    let mover: ScopeSet = [Scope::Read, Scope::Organize].into_iter().collect();
+    assert_eq!(outcome(&rights(mover, "{}"), true, "FETCH 1 RFC822"), "!mail.flag");
+    assert_eq!(outcome(&rights(mover, "{}"), true, "CLOSE"), "UNSELECT");
+}
+
+#[test]
+fn metadata_never_shows_content() {
+    let metadata = rights([Scope::Metadata].into_iter().collect(), "{}");
+    for line in ["FETCH 1 BODY.PEEK[]", "FETCH 1 RFC822.HEADER", "FETCH 1 BODY[1]", "SEARCH TEXT x", "SEARCH NOT BODY x", "SEARCH OR SEEN HEADER a b"] {
+        assert_eq!(outcome(&metadata, false, line), "!mail.read", "{line}");
+    }
+    for line in ["FETCH 1 (FLAGS ENVELOPE UID)", "FETCH 1 FULL", "SEARCH UNSEEN SUBJECT x", "LIST \"\" *", "STATUS INBOX (MESSAGES)"] {
+        assert!(!outcome(&metadata, false, line).starts_with('!'), "{line}");
+    }
+}
+
+#[test]
+fn append_only_cannot_read() {
+    let append = rights(Preset::Restore.scopes(), "{}");
+    for line in ["SELECT INBOX", "FETCH 1 FLAGS", "SEARCH ALL", "LIST \"\" *", "STATUS INBOX (MESSAGES)", "IDLE"] {
+        assert_eq!(outcome(&append, false, line), "!mail.metadata", "{line}");
+    }
+    assert_eq!(outcome(&append, false, "COPY 1 INBOX"), "!mail.read");
+    assert_eq!(outcome(&append, false, "APPEND INBOX (\\Seen \\Deleted) {1}\r\nx"), "APPEND INBOX (\\Seen) {1}\r\nx");
+}
+
+#[test]
+fn folder_bounds_hold_under_every_spelling() {
+    let bounded = rights(Preset::Full.scopes(), r#"{"folders":["INBOX","Archive/*"]}"#);
+    for line in [
+        "SELECT Sent", "EXAMINE \"Sent\"", "STATUS Sent (MESSAGES)", "COPY 1 Sent", "RENAME Archive/a Sent", "RENAME Sent Archive/a",
+        "SELECT Archive", "SELECT \"Archive/../Sent\"", "SELECT \"Archive//a\"", "CREATE Sent/", "APPEND {4}\r\nSent {1}\r\nx", "DELETE sent",
+    ] {
+        assert_eq!(outcome(&bounded, true, line), "!folder", "{line}");
+    }
+    for line in ["SELECT \"&AEE-\"", "SELECT \"A&\"", "STATUS \"&U,BTFw-&ZeVnLIqe-\" (UIDNEXT)"] {
+        assert_eq!(outcome(&bounded, true, line), "!folder-name", "{line}");
+    }
+    for line in ["SELECT iNbOx", "SELECT Archive/2025", "CREATE Archive/2026/"] {
+        assert!(!outcome(&bounded, true, line).starts_with('!'), "{line}");
+    }
+}
+
+#[test]
+fn what_is_not_named_is_never_permitted() {
+    let full = rights(Preset::Full.scopes(), "{}");
+    for line in ["GETQUOTA \"\"", "SETQUOTA \"\" (STORAGE 1)", "COMPRESS DEFLATE", "SORT (DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "FETCH 1 BINARY[1]"] {
+        assert_eq!(outcome(&full, true, line), "!never", "{line}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Pure decisions: may this command be done under these rights? One table per protocol.
+
+pub mod imap;
+pub mod smtp;
+
+use crate::domain::address::MailAddress;
+use crate::domain::bounds::Bounds;
+use crate::domain::scope::{Scope, ScopeSet};
+
+/// What a session may do: token and grant taken together.
+#[derive(Clone, Debug)]
+pub struct Rights {
+    /// The scopes that both give.
+    pub scopes: ScopeSet,
+    /// The grant's limits.
+    pub bounds: Bounds,
+    /// The mailbox's own address.
+    pub mailbox: MailAddress,
+}
+
+/// Leave to do one thing. Only this module makes one, and only for what it has decided; the relay takes nothing else.
+#[derive(Debug)]
+pub struct Permit<T>(T);
+
+impl<T> Permit<T> {
+    /// What is permitted.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+
+    /// What is permitted, to be done now.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// A refusal, with all that is needed to explain it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The rule that refused: a stable code.
+    pub rule: &'static str,
+    /// The scope that would have allowed it, if one would.
+    pub needs: Option<Scope>,
+    /// What was asked, without content.
+    pub asked: String,
+    /// Words for the tool.
+    pub text: String,
+}
+
+impl Denial {
+    fn scope(asked: &str, needs: Scope) -> Self {
+        Self { rule: "scope", needs: Some(needs), asked: asked.to_owned(), text: format!("{asked} needs the scope {needs}") }
+    }
+
+    fn rule(rule: &'static str, asked: &str, text: &str) -> Self {
+        Self { rule, needs: None, asked: asked.to_owned(), text: text.to_owned() }
+    }
+}
+
+/// What `command` would get under these rights: an IMAP command without its tag, or `MAIL FROM:<address>` / `RCPT TO:<address>`.
+pub fn explain(rights: &Rights, command: &str) -> Result<(), Denial> {
+    if let Some(decision) = smtp::explain(rights, command) {
+        return decision;
+    }
+    match crate::protocol::imap::command::parse(format!("A {command}\r\n").as_bytes()) {
+        Ok(parsed) => {
+            let state = imap::State { delimiter: Some('/'), is_read_write: true };
+            imap::decide(rights, state, parsed.body).map(drop)
+        }
+        Err(_) => Err(Denial::rule("unknown", command, "this is no command that the gateway knows")),
+    }
+}

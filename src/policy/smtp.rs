@@ -1,0 +1,77 @@
+//! Submission: who may send, from which addresses, to whom.
+
+use crate::domain::address::MailAddress;
+use crate::domain::scope::Scope;
+use crate::policy::{Denial, Permit, Rights};
+
+/// Decides the envelope's sender. `None` is the null sender, which nobody may use.
+pub fn sender(rights: &Rights, address: Option<MailAddress>) -> Result<Permit<MailAddress>, Denial> {
+    let asked = "MAIL FROM";
+    if !rights.scopes.allows(Scope::Send) {
+        return Err(Denial::scope(asked, Scope::Send));
+    }
+    match address {
+        Some(address) if rights.bounds.allow_sender(&address, &rights.mailbox) => Ok(Permit(address)),
+        Some(_) => Err(Denial::rule("sender", asked, "the sender lies outside the grant's bounds")),
+        None => Err(Denial::rule("sender", asked, "the null sender is not permitted")),
+    }
+}
+
+/// Decides one recipient.
+pub fn recipient(rights: &Rights, address: MailAddress) -> Result<Permit<MailAddress>, Denial> {
+    let asked = "RCPT TO";
+    if !rights.scopes.allows(Scope::Send) {
+        return Err(Denial::scope(asked, Scope::Send));
+    }
+    if rights.bounds.allow_recipient(&address) {
+        Ok(Permit(address))
+    } else {
+        Err(Denial::rule("recipient", asked, "the recipient lies outside the grant's bounds"))
+    }
+}
+
+/// Decides the addresses that a message's header names as its author or sender.
+pub fn header(rights: &Rights, authors: &[MailAddress]) -> Result<(), Denial> {
+    if authors.iter().all(|address| rights.bounds.allow_sender(address, &rights.mailbox)) {
+        Ok(())
+    } else {
+        Err(Denial::rule("header-sender", "DATA", "From or Sender names an address outside the grant's bounds"))
+    }
+}
+
+/// What `MAIL FROM:<a>` or `RCPT TO:<a>` would get; `None` when `command` is neither.
+pub(super) fn explain(rights: &Rights, command: &str) -> Option<Result<(), Denial>> {
+    let strip = |prefix: &str| {
+        let head = command.get(..prefix.len())?;
+        let rest = head.eq_ignore_ascii_case(prefix).then(|| command.get(prefix.len()..))??;
+        rest.trim().strip_prefix('<')?.strip_suffix('>').map(str::to_owned)
+    };
+    if let Some(address) = strip("MAIL FROM:") {
+        return Some(sender(rights, address.parse().ok()).map(drop));
+    }
+    let address = strip("RCPT TO:")?;
+    Some(match address.parse() {
+        Ok(address) => recipient(rights, address).map(drop),
+        Err(_) => Err(Denial::rule("recipient", "RCPT TO", "the recipient is not an address that the gateway takes")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{explain, header};
+    use crate::domain::bounds::Bounds;
+    use crate::domain::scope::Preset;
+    use crate::policy::Rights;
+
+    #[test]
+    fn senders_and_recipients_stay_within_the_bounds() {
+        let bounds: Bounds = serde_json::from_str(r#"{"recipients":["@example.test"]}"#).unwrap();
+        let rights = Rights { scopes: Preset::Marketing.scopes(), bounds, mailbox: "news@example.test".parse().unwrap() };
+        let permitted = |command| explain(&rights, command).unwrap().is_ok();
+        assert!(permitted("MAIL FROM:<News@example.test>") && permitted("rcpt to:<a@example.test>"));
+        assert!(!permitted("MAIL FROM:<boss@example.test>") && !permitted("MAIL FROM:<>") && !permitted("RCPT TO:<a@else.test>"));
+        assert!(header(&rights, &["boss@example.test".parse().unwrap()]).is_err());
+        let reader = Rights { scopes: Preset::Backup.scopes(), ..rights };
+        assert!(explain(&reader, "RCPT TO:<a@example.test>").unwrap().is_err());
+    }
+}

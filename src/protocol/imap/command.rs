@@ -1,0 +1,124 @@
+//! Whole commands: typed by imap-codec's strict parser, serialised anew for the upstream.
+
+use imap_codec::CommandCodec;
+use imap_codec::decode::Decoder;
+use imap_codec::encode::{Encoder, Fragment};
+use imap_codec::imap_types::command::{Command, CommandBody};
+use imap_codec::imap_types::core::Tag;
+use imap_codec::imap_types::mailbox::Mailbox;
+
+use crate::protocol::imap::framing;
+use crate::protocol::imap::mutf7;
+
+/// The bytes are not exactly one command that we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown or malformed command")]
+pub struct NotACommand;
+
+/// Parses one whole command, literals included. Nothing may be left over.
+pub fn parse(bytes: &[u8]) -> Result<Command<'static>, NotACommand> {
+    match CommandCodec::default().decode_static(bytes) {
+        Ok((rest, command)) if rest.is_empty() => Ok(command),
+        _ => Err(NotACommand),
+    }
+}
+
+/// Parses an APPEND whose message literal is announced at the end of `head` (a line without CRLF, earlier literals included). Gives
+/// the command with a stand-in for the message, so that policy can decide before a single octet of it is taken.
+pub fn parse_append(head: &[u8]) -> Option<Command<'static>> {
+    let literal = framing::literal_at_end(head).ok()??;
+    let mut probe = head.get(..literal.at)?.to_vec();
+    probe.extend_from_slice(b"{1}\r\nx\r\n");
+    match parse(&probe) {
+        Ok(command) if matches!(command.body, CommandBody::Append { .. }) => Some(command),
+        _ => None,
+    }
+}
+
+/// Serialises `body` under `tag`.
+pub fn serialise(tag: &str, body: CommandBody<'static>) -> Option<Vec<Fragment>> {
+    let tag = Tag::try_from(tag.to_owned()).ok()?;
+    Some(CommandCodec::default().encode(&Command { tag, body }).collect())
+}
+
+/// Serialises an APPEND up to and with the announcement of a message of `length` octets.
+pub fn serialise_append(tag: &str, body: CommandBody<'static>, length: u64, is_sync: bool) -> Option<Vec<Fragment>> {
+    let mut fragments = serialise(tag, body)?;
+    // What ends the command is: a line that announces the stand-in, the stand-in, an empty line.
+    fragments.pop()?;
+    fragments.pop()?;
+    if let Some(Fragment::Line { data }) = fragments.last_mut() {
+        let line = data.strip_suffix(b"\r\n")?;
+        let literal = framing::literal_at_end(line).ok()??;
+        data.truncate(literal.at);
+        data.extend_from_slice(format!("{{{length}{}}}\r\n", if is_sync { "" } else { "+" }).as_bytes());
+        return Some(fragments);
+    }
+    None
+}
+
+/// The name of a command, for records and refusals.
+pub fn name(body: &CommandBody<'_>) -> String {
+    let name = body.name();
+    let is_uid = match body {
+        CommandBody::Search { uid, .. }
+        | CommandBody::Sort { uid, .. }
+        | CommandBody::Thread { uid, .. }
+        | CommandBody::Fetch { uid, .. }
+        | CommandBody::Store { uid, .. }
+        | CommandBody::Copy { uid, .. }
+        | CommandBody::Move { uid, .. } => *uid,
+        CommandBody::ExpungeUid { .. } => return "UID EXPUNGE".to_owned(),
+        _ => false,
+    };
+    if is_uid { format!("UID {name}") } else { name.to_owned() }
+}
+
+/// A mailbox argument decoded from modified UTF-7, or `None` when it has no canonical spelling.
+pub fn mailbox_name(mailbox: &Mailbox<'_>) -> Option<String> {
+    match mailbox {
+        Mailbox::Inbox => Some("INBOX".to_owned()),
+        Mailbox::Other(other) => mutf7::decode(other.as_ref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use imap_codec::encode::Fragment;
+
+    use super::{parse, parse_append, serialise, serialise_append};
+
+    fn bytes(fragments: Vec<Fragment>) -> String {
+        let all: Vec<u8> = fragments
+            .into_iter()
+            .flat_map(|fragment| match fragment {
+                Fragment::Line { data } | Fragment::Literal { data, .. } => data,
+            })
+            .collect();
+        String::from_utf8(all).unwrap()
+    }
+
+    #[test]
+    fn a_command_is_one_command_and_nothing_more() {
+        assert!(parse(b"A NOOP\r\n").is_ok());
+        for wrong in [&b"A NOOP\r\nB NOOP\r\n"[..], b"A NOOP\n", b"A NOOP \r\n", b"A  NOOP\r\n", b"A NOOP {3+}\r\nabc\r\n", b"A XYZ\r\n"] {
+            assert!(parse(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
+        }
+    }
+
+    #[test]
+    fn an_append_is_announced_in_our_own_words() {
+        let command = parse_append(b"a aPPend \"Sent\" (\\Seen) {310+}").unwrap();
+        let fragments = serialise_append("M7", command.body, 310, true).unwrap();
+        assert_eq!(bytes(fragments), "M7 APPEND Sent (\\Seen) {310}\r\n");
+        assert!(parse_append(b"A APPEND {4}").is_none());
+        let with_literal_name = parse_append(b"A APPEND {4}\r\nSent {9}").unwrap();
+        assert!(bytes(serialise_append("M8", with_literal_name.body, 9, false).unwrap()).ends_with("{9+}\r\n"));
+    }
+
+    #[test]
+    fn what_goes_out_is_our_spelling() {
+        let command = parse(b"x sElEcT {5}\r\nDraft\r\n").unwrap();
+        assert_eq!(bytes(serialise("M1", command.body).unwrap()), "M1 SELECT Draft\r\n");
+    }
+}

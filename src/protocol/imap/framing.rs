@@ -1,0 +1,78 @@
+//! Where a line ends in a literal (RFC 9051 section 4.3, RFC 7888), decided strictly: one spelling per length.
+
+/// A literal announced at the end of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Literal {
+    /// How many octets follow.
+    pub length: u64,
+    /// Whether the sender waits for a continuation (`{5}`), or not (`{5+}`).
+    pub is_sync: bool,
+    /// Where the announcement starts in the line.
+    pub at: usize,
+}
+
+/// The line ends like a literal and is none: `{05}`, `{5 }`, `{-1}`, `{+5}`, `~{5}`, a length above 2^32-1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed literal")]
+pub struct BadLiteral;
+
+/// Looks for a literal at the end of `line`, which comes without its CRLF.
+pub fn literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
+    let Some(body) = line.strip_suffix(b"}") else { return Ok(None) };
+    let Some(at) = body.iter().rposition(|byte| *byte == b'{') else { return Ok(None) };
+    let inner = body.get(at + 1..).unwrap_or_default();
+    let (digits, is_sync) = match inner.strip_suffix(b"+") {
+        Some(digits) => (digits, false),
+        None => (inner, true),
+    };
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let is_canonical = digits.len() == 1 || digits.first() != Some(&b'0');
+    let is_binary = at > 0 && line.get(at - 1) == Some(&b'~');
+    if !is_number || !is_canonical || is_binary || digits.len() > 10 {
+        return Err(BadLiteral);
+    }
+    let length = digits.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    if length > u64::from(u32::MAX) { Err(BadLiteral) } else { Ok(Some(Literal { length, is_sync, at })) }
+}
+
+/// The tag and the rest of a command line, or `None` when there is no proper tag (1 to 126 octets, no `+`).
+pub fn split_tag(line: &[u8]) -> Option<(&str, &[u8])> {
+    let end = line.iter().position(|byte| *byte == b' ')?;
+    let (tag, rest) = line.split_at_checked(end)?;
+    let is_tag_char = |byte: &u8| byte.is_ascii_graphic() && !b"(){%*\"\\+".contains(byte);
+    if tag.is_empty() || tag.len() > 126 || !tag.iter().all(is_tag_char) {
+        return None;
+    }
+    Some((std::str::from_utf8(tag).ok()?, rest.get(1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BadLiteral, literal_at_end, split_tag};
+
+    #[test]
+    fn literal_forms_are_unambiguous() {
+        let length = |line: &[u8]| literal_at_end(line).map(|found| found.map(|literal| (literal.length, literal.is_sync)));
+        assert_eq!(length(b"A LOGIN {5}"), Ok(Some((5, true))));
+        assert_eq!(length(b"A LOGIN {5+}"), Ok(Some((5, false))));
+        assert_eq!(length(b"A LOGIN {0}"), Ok(Some((0, true))));
+        assert_eq!(length(b"A LOGIN {4294967295}"), Ok(Some((4_294_967_295, true))));
+        assert_eq!(length(b"A NOOP"), Ok(None));
+        assert_eq!(length(b"A SELECT a}"), Ok(None));
+        for wrong in [
+            &b"{+5}"[..], b"{05}", b"{5 }", b"{ 5}", b"{-1}", b"{4294967296}", b"{18446744073709551616}", b"~{5}", b"{}", b"{+}",
+            b"{5++}", b"{0x5}", b"{5-}",
+        ] {
+            assert_eq!(literal_at_end(wrong), Err(BadLiteral), "{}", String::from_utf8_lossy(wrong));
+        }
+    }
+
+    #[test]
+    fn tags_are_short_and_plain() {
+        assert_eq!(split_tag(b"A1 NOOP"), Some(("A1", &b"NOOP"[..])));
+        for wrong in [&b"NOOP"[..], b" NOOP", b"+ NOOP", b"A{ NOOP", b"\x00 NOOP"] {
+            assert_eq!(split_tag(wrong), None);
+        }
+        assert_eq!(split_tag(&[&[b'a'; 127][..], b" NOOP"].concat()), None);
+    }
+}

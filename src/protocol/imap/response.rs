@@ -1,0 +1,207 @@
+//! Lines from an upstream, told apart by their first words (RFC 3501 section 7). Bodies of messages are never parsed.
+
+use crate::protocol::imap::framing;
+
+/// The kind of a response line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// `+ ...`
+    Continuation,
+    /// `<tag> OK|NO|BAD ...`: tag, status, the rest.
+    Tagged(&'a str, &'a str, &'a [u8]),
+    /// `* OK|NO|BAD ...`
+    Status,
+    /// `* BYE ...`
+    Bye,
+    /// `* <number> EXISTS|RECENT|EXPUNGE|FETCH ...`: about the selected folder.
+    Message,
+    /// `* LIST ...` or `* LSUB ...`
+    List,
+    /// `* STATUS ...`
+    FolderStatus,
+    /// `* FLAGS ...` and `* SEARCH ...`: about the selected folder.
+    Selected,
+    /// `* NAMESPACE ...`
+    Namespace,
+    /// Anything else that is untagged.
+    Other,
+    /// No response at all.
+    Malformed,
+}
+
+/// Tells what `line` (without CRLF) is.
+pub fn kind(line: &[u8]) -> Kind<'_> {
+    if line == b"+" || line.starts_with(b"+ ") {
+        return Kind::Continuation;
+    }
+    if let Some(rest) = line.strip_prefix(b"* ") {
+        let mut words = rest.splitn(3, |byte| *byte == b' ');
+        let first = words.next().unwrap_or_default();
+        let second = words.next().unwrap_or_default();
+        let is = |word: &[u8], text: &str| word.eq_ignore_ascii_case(text.as_bytes());
+        return if !first.is_empty() && first.iter().all(u8::is_ascii_digit) {
+            let known = ["EXISTS", "RECENT", "EXPUNGE", "FETCH"].iter().any(|text| is(second, text));
+            if known { Kind::Message } else { Kind::Other }
+        } else if ["OK", "NO", "BAD"].iter().any(|text| is(first, text)) {
+            Kind::Status
+        } else if is(first, "BYE") {
+            Kind::Bye
+        } else if is(first, "LIST") || is(first, "LSUB") {
+            Kind::List
+        } else if is(first, "STATUS") {
+            Kind::FolderStatus
+        } else if is(first, "FLAGS") || is(first, "SEARCH") {
+            Kind::Selected
+        } else if is(first, "NAMESPACE") {
+            Kind::Namespace
+        } else {
+            Kind::Other
+        };
+    }
+    match framing::split_tag(line) {
+        Some((tag, rest)) => {
+            let (status, rest) = rest.split_at(rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len()));
+            match std::str::from_utf8(status) {
+                Ok(status) if ["OK", "NO", "BAD"].iter().any(|known| status.eq_ignore_ascii_case(known)) => {
+                    Kind::Tagged(tag, status, rest.get(1..).unwrap_or_default())
+                }
+                _ => Kind::Malformed,
+            }
+        }
+        None => Kind::Malformed,
+    }
+}
+
+/// Takes response codes off a status text that speak of the upstream itself: what it can do, and where else to go.
+pub fn without_upstream_codes(text: &[u8]) -> &[u8] {
+    let hidden = [&b"[CAPABILITY"[..], b"[REFERRAL", b"[BADURL", b"[URLMECH"];
+    let starts = |code: &&[u8]| text.get(..code.len()).is_some_and(|head| head.eq_ignore_ascii_case(code));
+    if hidden.iter().any(starts)
+        && let Some(end) = text.iter().position(|byte| *byte == b']')
+    {
+        return text.get(end + 1..).unwrap_or_default().trim_ascii_start();
+    }
+    text
+}
+
+/// A `LIST`, `LSUB` or `STATUS` response taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// `LIST`, `LSUB` or `STATUS`.
+    pub word: String,
+    /// The hierarchy delimiter (LIST and LSUB only).
+    pub delimiter: Option<char>,
+    /// The folder's name as sent, decoded from quoting only.
+    pub name: Vec<u8>,
+}
+
+/// Takes apart a whole `LIST`, `LSUB` or `STATUS` response: `line` holds the literals too, each as `{n}CRLF` and octets.
+pub fn listed(line: &[u8]) -> Option<Listed> {
+    let rest = line.strip_prefix(b"* ")?;
+    let end = rest.iter().position(|byte| *byte == b' ')?;
+    let word = std::str::from_utf8(rest.get(..end)?).ok()?.to_ascii_uppercase();
+    let mut rest = rest.get(end + 1..)?;
+    let mut delimiter = None;
+    if word != "STATUS" {
+        let close = rest.iter().position(|byte| *byte == b')')?;
+        rest = rest.get(close + 1..)?.strip_prefix(b" ")?;
+        let (text, after) = astring(rest)?;
+        let is_nil = rest.len() >= 3 && rest.get(..3)?.eq_ignore_ascii_case(b"NIL");
+        delimiter = if is_nil { None } else { text.first().map(|byte| char::from(*byte)) };
+        rest = after.strip_prefix(b" ")?;
+    }
+    let (name, _) = astring(rest)?;
+    Some(Listed { word, delimiter, name })
+}
+
+/// Reads an atom, quoted string or literal; gives its value and what follows.
+fn astring(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    match text.first()? {
+        b'"' => {
+            let mut value = Vec::new();
+            let mut at = 1;
+            loop {
+                match text.get(at)? {
+                    b'"' => return Some((value, text.get(at + 1..)?)),
+                    b'\\' => {
+                        value.push(*text.get(at + 1)?);
+                        at += 2;
+                    }
+                    byte => {
+                        value.push(*byte);
+                        at += 1;
+                    }
+                }
+            }
+        }
+        b'{' => {
+            let end = text.iter().position(|byte| *byte == b'\n')?;
+            let literal = framing::literal_at_end(text.get(..end)?.strip_suffix(b"\r")?).ok()??;
+            let length = usize::try_from(literal.length).ok()?;
+            let body = text.get(end + 1..)?;
+            Some((body.get(..length)?.to_vec(), body.get(length..)?))
+        }
+        _ => {
+            let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
+            Some((text.get(..end)?.to_vec(), text.get(end..)?))
+        }
+    }
+}
+
+/// The personal namespaces of a `NAMESPACE` response (RFC 2342), with the others hidden.
+pub fn personal_namespace(line: &[u8]) -> Option<Vec<u8>> {
+    let start = line.iter().position(|byte| *byte == b'(')?;
+    let (mut depth, mut quoted) = (0_i32, false);
+    for (at, byte) in line.iter().enumerate().skip(start) {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'(' if !quoted => depth += 1,
+            b')' if !quoted => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some([b"* NAMESPACE ", line.get(start..=at)?, b" NIL NIL"].concat());
+                }
+            }
+            _ => (),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, kind, listed, personal_namespace, without_upstream_codes};
+
+    #[test]
+    fn lines_are_told_apart() {
+        assert_eq!(kind(b"+ go on"), Kind::Continuation);
+        assert_eq!(kind(b"M1 ok [READ-ONLY] done"), Kind::Tagged("M1", "ok", b"[READ-ONLY] done"));
+        assert_eq!(kind(b"* 12 FETCH (FLAGS ())"), Kind::Message);
+        assert_eq!(kind(b"* 12 XFETCH"), Kind::Other);
+        assert_eq!(kind(b"* lsub () \"/\" a"), Kind::List);
+        assert_eq!(kind(b"* VANISHED 1:2"), Kind::Other);
+        assert_eq!(kind(b"garbage"), Kind::Malformed);
+        assert_eq!(kind(b"M1 MAYBE"), Kind::Malformed);
+    }
+
+    #[test]
+    fn folder_names_are_found_in_every_form() {
+        let name = |line: &[u8]| listed(line).map(|listed| (listed.delimiter, String::from_utf8(listed.name).unwrap()));
+        assert_eq!(name(b"* LIST (\\HasNoChildren) \"/\" INBOX"), Some((Some('/'), "INBOX".into())));
+        assert_eq!(name(b"* LSUB () \".\" \"a \\\"b\\\"\""), Some((Some('.'), "a \"b\"".into())));
+        assert_eq!(name(b"* LIST () NIL {3}\r\nabc"), Some((None, "abc".into())));
+        assert_eq!(name(b"* STATUS \"Sent Items\" (MESSAGES 3)"), Some((None, "Sent Items".into())));
+        assert_eq!(name(b"* LIST () \"/\" {9}\r\nabc"), None);
+    }
+
+    #[test]
+    fn what_speaks_of_the_upstream_is_hidden() {
+        assert_eq!(without_upstream_codes(b"[CAPABILITY IMAP4rev1] Hi"), b"Hi");
+        assert_eq!(without_upstream_codes(b"[referral imap://x/] go away"), b"go away");
+        assert_eq!(without_upstream_codes(b"[READ-ONLY] Done"), b"[READ-ONLY] Done");
+        assert_eq!(
+            personal_namespace(b"* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL"),
+            Some(b"* NAMESPACE ((\"\" \"/\")) NIL NIL".to_vec())
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! Bytes ↔ commands and responses. Knows nothing of grants, and does no I/O.
+
+pub mod imap;
+pub mod sasl;
+pub mod smtp;

@@ -1,0 +1,95 @@
+//! Whether a verified token still opens its mailbox, now and while its session lasts.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::domain::client::Client;
+use crate::domain::clock::Timestamp;
+use crate::domain::grant::Grant;
+use crate::domain::id::GrantId;
+use crate::domain::mailbox::Mailbox;
+use crate::domain::scope::ScopeSet;
+use crate::domain::session::{EndReason, Protocol, SessionInfo};
+use crate::domain::token::Claims;
+use crate::registry::{Registry, RegistryError};
+
+/// What a token opens.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The tool.
+    pub client: Client,
+    /// The mailbox.
+    pub mailbox: Mailbox,
+    /// The grant it stands on.
+    pub grant: Grant,
+    /// What both token and grant allow.
+    pub scopes: ScopeSet,
+}
+
+impl Registry {
+    /// Lets a verified token in, or not: the grant stands, nothing was revoked since, and the bounds hold.
+    pub async fn admit(&self, claims: &Claims, protocol: Protocol, source: IpAddr) -> Result<Admitted, RegistryError> {
+        let (client, mailbox, grant) = self.grant_for(&claims.client_id, &claims.mailbox).await?;
+        let fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
+        let in_time = self.clock.now() < claims.expires_at;
+        let scopes = claims.scopes.intersect(grant.scopes);
+        let bounded = grant.bounds.allow_source(source) && grant.bounds.allow_protocol(protocol);
+        if fresh && in_time && bounded && !scopes.is_empty() {
+            Ok(Admitted { client, mailbox, grant, scopes })
+        } else {
+            Err(RegistryError::Denied)
+        }
+    }
+
+    /// Ends sessions on this node whose grant no longer stands or whose time has come. Runs until it is dropped.
+    pub async fn watch_grants(&self) {
+        let mut seen = None;
+        let mut ends: HashMap<GrantId, Option<Timestamp>> = HashMap::new();
+        let mut tick = tokio::time::interval(Duration::from_millis(500));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Err(error) = self.check_sessions(&mut seen, &mut ends).await {
+                tracing::warn!(%error, "running sessions could not be checked against their grants");
+            }
+        }
+    }
+
+    pub(in crate::registry) async fn check_sessions(
+        &self,
+        seen: &mut Option<i64>,
+        ends: &mut HashMap<GrantId, Option<Timestamp>>,
+    ) -> Result<(), RegistryError> {
+        let now = self.clock.now();
+        let expired = |info: &SessionInfo, ends: &HashMap<GrantId, Option<Timestamp>>| {
+            info.ends_at <= now || ends.get(&info.grant_id).is_some_and(|end| end.is_some_and(|end| end <= now))
+        };
+        self.sessions.end_where(|info| expired(info, ends), EndReason::Expired);
+        let epoch = self.store.policy_epoch().await?;
+        let moved = *seen != Some(epoch);
+        if moved {
+            ends.clear();
+        }
+        for info in self.sessions.list() {
+            if !moved && ends.contains_key(&info.grant_id) {
+                continue;
+            }
+            match self.grant_for(&info.client_id, &info.mailbox).await {
+                Ok((client, mailbox, grant))
+                    if grant.id == info.grant_id
+                        && info.started_at > client.tokens_valid_after
+                        && info.started_at > mailbox.tokens_valid_after =>
+                {
+                    ends.insert(grant.id, grant.expires_at);
+                }
+                Ok(_) | Err(RegistryError::Denied) => {
+                    self.sessions.end_where(|other| other.id == info.id, EndReason::Revoked);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        *seen = Some(epoch);
+        Ok(())
+    }
+}

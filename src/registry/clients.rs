@@ -1,0 +1,195 @@
+//! Clients and their secrets.
+
+use crate::crypto::encoding::{CLIENT_SECRET, generate};
+use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::{Actor, EventCode};
+use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
+use crate::domain::secret::{ClientSecret, Secret};
+use crate::domain::session::EndReason;
+use crate::registry::{Registry, RegistryError, checked_name};
+use crate::store::sql;
+
+const PURPOSE: &str = "client-secret";
+
+impl Registry {
+    /// Registers a client; its secret is shown this once.
+    pub async fn add_client(
+        &self,
+        by: &Actor,
+        name: &str,
+        token_alg: TokenAlg,
+        default_mailbox: Option<MailboxId>,
+    ) -> Result<(Client, Secret<ClientSecret>), RegistryError> {
+        if let Some(mailbox) = &default_mailbox {
+            self.mailbox_row(mailbox).await?;
+        }
+        let client = Client {
+            id: ClientId::new(&self.clock, &self.entropy),
+            name: checked_name(name)?,
+            status: Status::Active,
+            default_mailbox,
+            token_alg,
+            tokens_valid_after: Timestamp(0),
+            created_at: self.clock.now(),
+        };
+        let (record, secret) = self.new_secret(&client.id)?;
+        self.record(Self::event(EventCode::ClientAdded, by).client(&client.id).detail("name", name)).await?;
+        let mut tx = self.store.begin().await?;
+        self.add(&mut tx, &client).await?;
+        self.add(&mut tx, &record).await?;
+        self.commit(tx).await?;
+        Ok((client, secret))
+    }
+
+    /// All clients.
+    pub async fn list_clients(&self) -> Result<Vec<Client>, RegistryError> {
+        self.many(sql::CLIENT_LIST, &[]).await
+    }
+
+    /// The client with this id or name.
+    pub async fn find_client(&self, name: &str) -> Result<Client, RegistryError> {
+        let by = if name.parse::<ClientId>().is_ok() { sql::CLIENT_GET } else { sql::CLIENT_BY_NAME };
+        let found = self.one::<Client>(by, &[name.into()]).await?.map(|(client, _)| client);
+        found.filter(|client| client.status != Status::Removed).ok_or(RegistryError::NotFound("client"))
+    }
+
+    /// Makes a further secret; the one before it lives `overlap_secs` longer. Two live at most (CA-17).
+    pub async fn rotate_client_secret(
+        &self,
+        by: &Actor,
+        id: &ClientId,
+        overlap_secs: u32,
+    ) -> Result<Secret<ClientSecret>, RegistryError> {
+        self.client_row(id).await?;
+        let (record, secret) = self.new_secret(id)?;
+        let live = self.live_secrets(id).await?;
+        if live.len() > 1 {
+            return Err(RegistryError::Conflict("two secrets live already; retire the older one first"));
+        }
+        let event = Self::event(EventCode::ClientSecretRotated, by).client(id);
+        self.record(event.detail("secret", record.id.as_str()).detail("overlap_secs", overlap_secs.to_string()))
+            .await?;
+        let mut tx = self.store.begin().await?;
+        // Locks the client, so that of two rotations at once the second sees what the first did.
+        tx.execute(sql::CLIENT_LOCK, &[id.as_str().into()]).await?;
+        let now = self.clock.now();
+        let mut live = Vec::new();
+        for row in tx.rows(sql::SECRET_LIST, &[id.as_str().into()]).await? {
+            let found = crate::registry::rows::read::<ClientSecretRecord>(&row, self.vault.row_mac());
+            let (found, mac) = found.map_err(|_| RegistryError::Denied)?;
+            if found.expires_at.is_none_or(|end| now < end) {
+                live.push((found, mac));
+            } else {
+                tx.execute(sql::SECRET_REMOVE, &[found.id.as_str().into()]).await?;
+            }
+        }
+        if live.len() > 1 {
+            return Err(RegistryError::Conflict("two secrets live already; retire the older one first"));
+        }
+        for (mut old, mac) in live {
+            let end = now.plus_secs(i64::from(overlap_secs));
+            old.expires_at = Some(old.expires_at.map_or(end, |planned| planned.min(end)));
+            self.replace(&mut tx, &old, &mac).await?;
+        }
+        self.add(&mut tx, &record).await?;
+        self.commit(tx).await?;
+        Ok(secret)
+    }
+
+    /// Retires all secrets but the newest.
+    pub async fn retire_client_secrets(&self, by: &Actor, id: &ClientId) -> Result<(), RegistryError> {
+        self.client_row(id).await?;
+        let secrets = self.list_client_secrets(id).await?;
+        let Some((_, older)) = secrets.split_last() else { return Ok(()) };
+        self.record(
+            Self::event(EventCode::ClientSecretRetired, by).client(id).detail("retired", older.len().to_string()),
+        )
+        .await?;
+        let mut tx = self.store.begin().await?;
+        for old in older {
+            tx.execute(sql::SECRET_REMOVE, &[old.id.as_str().into()]).await?;
+        }
+        self.commit(tx).await
+    }
+
+    /// A client's secrets, oldest first (never the secret itself).
+    pub async fn list_client_secrets(&self, id: &ClientId) -> Result<Vec<ClientSecretRecord>, RegistryError> {
+        let mut secrets: Vec<ClientSecretRecord> = self.many(sql::SECRET_LIST, &[id.as_str().into()]).await?;
+        // Within one instant the one without a planned end is the newer.
+        secrets.sort_by_key(|secret| (secret.created_at, secret.expires_at.is_none()));
+        Ok(secrets)
+    }
+
+    /// Removes a client, its secrets and its sessions.
+    pub async fn remove_client(&self, by: &Actor, id: &ClientId) -> Result<(), RegistryError> {
+        let (mut client, mac) = self.client_row(id).await?;
+        self.record(Self::event(EventCode::ClientRemoved, by).client(id)).await?;
+        client.status = Status::Removed;
+        let mut tx = self.store.begin().await?;
+        self.replace(&mut tx, &client, &mac).await?;
+        tx.execute(sql::SECRET_SHRED, &[id.as_str().into()]).await?;
+        self.commit(tx).await?;
+        self.sessions.end_where(|info| info.client_id == *id, EndReason::Revoked);
+        Ok(())
+    }
+
+    /// Refuses all tokens issued up to now to this client and ends its sessions.
+    pub async fn revoke_client(&self, by: &Actor, id: &ClientId) -> Result<(), RegistryError> {
+        let (mut client, mac) = self.client_row(id).await?;
+        self.record(Self::event(EventCode::Revoked, by).client(id)).await?;
+        client.tokens_valid_after = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        self.replace(&mut tx, &client, &mac).await?;
+        self.commit(tx).await?;
+        self.sessions.end_where(|info| info.client_id == *id, EndReason::Revoked);
+        Ok(())
+    }
+
+    /// The client, when `secret` is one of its live secrets. An unknown id takes the same steps as a wrong secret (CA-06).
+    pub async fn check_client_secret(&self, id: &ClientId, secret: &str) -> Result<Client, RegistryError> {
+        let client = match self.one::<Client>(sql::CLIENT_GET, &[id.as_str().into()]).await {
+            Ok(found) => found.map(|(client, _)| client),
+            Err(RegistryError::Denied) => None,
+            Err(error) => return Err(error),
+        };
+        let mut secrets: Vec<ClientSecretRecord> = self.many(sql::SECRET_LIST, &[id.as_str().into()]).await?;
+        secrets.retain(|record| record.client_id == *id);
+        let now = self.clock.now();
+        let (mut good, mut compared) = (false, 0);
+        for record in &secrets {
+            let live = record.expires_at.is_none_or(|end| now < end);
+            good |= live & self.vault.digest_matches(PURPOSE, secret, &record.digest);
+            compared += 1;
+        }
+        for _ in compared..2 {
+            good &= !self.vault.digest_matches(PURPOSE, secret, &[0; 32]);
+        }
+        client.filter(|client| good && client.status == Status::Active).ok_or(RegistryError::Unauthenticated)
+    }
+
+    async fn live_secrets(&self, id: &ClientId) -> Result<Vec<ClientSecretRecord>, RegistryError> {
+        let now = self.clock.now();
+        let mut live = self.list_client_secrets(id).await?;
+        live.retain(|secret| secret.expires_at.is_none_or(|end| now < end));
+        Ok(live)
+    }
+
+    fn new_secret(&self, client: &ClientId) -> Result<(ClientSecretRecord, Secret<ClientSecret>), RegistryError> {
+        let secret: Secret<ClientSecret> = generate(CLIENT_SECRET, &self.entropy);
+        let digest = secret.expose_text(|text| self.vault.digest(PURPOSE, text));
+        let record = ClientSecretRecord {
+            id: ClientSecretId::new(&self.clock, &self.entropy),
+            client_id: client.clone(),
+            digest: digest.ok_or(RegistryError::Internal("a generated secret is not text"))?,
+            created_at: self.clock.now(),
+            expires_at: None,
+        };
+        Ok((record, secret))
+    }
+
+    pub(in crate::registry) async fn client_row(&self, id: &ClientId) -> Result<(Client, Vec<u8>), RegistryError> {
+        let found = self.one::<Client>(sql::CLIENT_GET, &[id.as_str().into()]).await?;
+        found.filter(|(client, _)| client.status != Status::Removed).ok_or(RegistryError::NotFound("client"))
+    }
+}

@@ -1,0 +1,125 @@
+//! Grants.
+
+use crate::domain::address::MailAddress;
+use crate::domain::bounds::Bounds;
+use crate::domain::client::{Client, Status};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::{Actor, EventCode};
+use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::id::{ClientId, GrantId, MailboxId};
+use crate::domain::mailbox::Mailbox;
+use crate::domain::scope::ScopeSet;
+use crate::domain::session::EndReason;
+use crate::registry::{Registry, RegistryError};
+use crate::store::sql;
+
+/// What a new grant shall say.
+#[derive(Clone, Debug)]
+pub struct NewGrant {
+    /// Who may.
+    pub client: ClientId,
+    /// Where.
+    pub mailbox: MailboxId,
+    /// What.
+    pub scopes: ScopeSet,
+    /// Within which limits.
+    pub bounds: Bounds,
+    /// Life of an access token in seconds.
+    pub token_ttl_secs: u32,
+    /// How long a session may last.
+    pub session_ttl: SessionTtl,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Registry {
+    /// Makes a grant. One per client and mailbox.
+    pub async fn add_grant(&self, by: &Actor, new: NewGrant) -> Result<Grant, RegistryError> {
+        if new.scopes.is_empty() {
+            return Err(RegistryError::Invalid("a grant needs a scope"));
+        }
+        if !(1..=Grant::MAX_TOKEN_TTL_SECS).contains(&new.token_ttl_secs) {
+            return Err(RegistryError::Invalid("a token lives 1 to 3600 seconds"));
+        }
+        if matches!(new.session_ttl, SessionTtl::Secs(secs) if !(1..=SessionTtl::MAX_SECS).contains(&secs)) {
+            return Err(RegistryError::Invalid("a session lasts 1 to 86400 seconds"));
+        }
+        if new.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            return Err(RegistryError::Invalid("the grant's end has passed"));
+        }
+        self.client_row(&new.client).await?;
+        self.mailbox_row(&new.mailbox).await?;
+        let grant = Grant {
+            id: GrantId::new(&self.clock, &self.entropy),
+            client_id: new.client,
+            mailbox_id: new.mailbox,
+            scopes: new.scopes,
+            bounds: new.bounds,
+            status: Status::Active,
+            token_ttl_secs: new.token_ttl_secs,
+            session_ttl: new.session_ttl,
+            expires_at: new.expires_at,
+            created_at: self.clock.now(),
+        };
+        let event =
+            Self::event(EventCode::GrantAdded, by).client(&grant.client_id).mailbox(&grant.mailbox_id).grant(&grant.id);
+        let bounds = serde_json::to_string(&grant.bounds).unwrap_or_default();
+        self.record(event.detail("scopes", grant.scopes.to_string()).detail("bounds", bounds)).await?;
+        let mut tx = self.store.begin().await?;
+        self.add(&mut tx, &grant).await?;
+        self.commit(tx).await?;
+        Ok(grant)
+    }
+
+    /// All grants.
+    pub async fn list_grants(&self) -> Result<Vec<Grant>, RegistryError> {
+        self.many(sql::GRANT_LIST, &[]).await
+    }
+
+    /// The grant with this id.
+    pub async fn find_grant(&self, id: &GrantId) -> Result<Grant, RegistryError> {
+        self.grant_row(id).await.map(|(grant, _)| grant)
+    }
+
+    /// A client's grants.
+    pub async fn grants_of_client(&self, id: &ClientId) -> Result<Vec<Grant>, RegistryError> {
+        self.many(sql::GRANT_OF_CLIENT, &[id.as_str().into()]).await
+    }
+
+    /// Removes a grant and ends the sessions that stand on it.
+    pub async fn remove_grant(&self, by: &Actor, id: &GrantId) -> Result<(), RegistryError> {
+        let (mut grant, mac) = self.grant_row(id).await?;
+        let event =
+            Self::event(EventCode::GrantRemoved, by).client(&grant.client_id).mailbox(&grant.mailbox_id).grant(id);
+        self.record(event).await?;
+        grant.status = Status::Removed;
+        let mut tx = self.store.begin().await?;
+        self.replace(&mut tx, &grant, &mac).await?;
+        self.commit(tx).await?;
+        self.sessions.end_where(|info| info.grant_id == *id, EndReason::Revoked);
+        Ok(())
+    }
+
+    /// The grant that lets this client into this mailbox, all three intact and in force; anything else is `Denied`.
+    pub async fn grant_for(
+        &self,
+        client: &ClientId,
+        address: &MailAddress,
+    ) -> Result<(Client, Mailbox, Grant), RegistryError> {
+        let active = |status| if status == Status::Active { Ok(()) } else { Err(RegistryError::Denied) };
+        let found = self.one::<Client>(sql::CLIENT_GET, &[client.as_str().into()]).await?;
+        let (client, _) = found.ok_or(RegistryError::Denied)?;
+        let found = self.one::<Mailbox>(sql::MAILBOX_BY_ADDRESS, &[address.as_str().into()]).await?;
+        let (mailbox, _) = found.ok_or(RegistryError::Denied)?;
+        let args = [client.id.as_str().into(), mailbox.id.as_str().into()];
+        let (grant, _) = self.one::<Grant>(sql::GRANT_FOR, &args).await?.ok_or(RegistryError::Denied)?;
+        active(client.status)?;
+        active(mailbox.status)?;
+        if grant.stands(self.clock.now()) { Ok((client, mailbox, grant)) } else { Err(RegistryError::Denied) }
+    }
+
+    async fn grant_row(&self, id: &GrantId) -> Result<(Grant, Vec<u8>), RegistryError> {
+        let found = self.one::<Grant>(sql::GRANT_GET, &[id.as_str().into()]).await?;
+        found.filter(|(grant, _)| grant.status != Status::Removed).ok_or(RegistryError::NotFound("grant"))
+    }
+}

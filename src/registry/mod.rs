@@ -1,0 +1,144 @@
+//! Who may do what: operators, mailboxes, clients and grants, and the sessions that stand on them.
+//!
+//! Every change is recorded in the audit log before it is made.
+
+mod admission;
+mod clients;
+mod error;
+mod grants;
+mod keys;
+mod mailboxes;
+mod operators;
+mod rows;
+pub mod sessions;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::registry::admission::Admitted;
+pub use crate::registry::error::RegistryError;
+pub use crate::registry::grants::NewGrant;
+pub use crate::registry::sessions::{SessionHandle, Sessions};
+
+use crate::audit::Audit;
+use crate::domain::clock::Clock;
+use crate::domain::entropy::Entropy;
+use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::registry::rows::Stored;
+use crate::store::sql::Statement;
+use crate::store::value::{Row, Value};
+use crate::store::{Store, Tx, sql};
+use crate::upstream::dial::Dialer;
+use crate::vault::Vault;
+
+/// A handle to the registry; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    store: Store,
+    vault: Vault,
+    audit: Audit,
+    dialer: Dialer,
+    clock: Clock,
+    entropy: Entropy,
+    sessions: Sessions,
+}
+
+impl Registry {
+    /// Puts the registry together.
+    pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
+        Self { store, vault, audit, dialer, clock, entropy, sessions: Sessions::default() }
+    }
+
+    /// The sessions on this node.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The vault that it keeps credentials in.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Whether the store answers.
+    pub async fn ready(&self) -> Result<(), RegistryError> {
+        self.store.policy_epoch().await?;
+        Ok(())
+    }
+
+    fn event(code: EventCode, by: &Actor) -> AuditEvent {
+        AuditEvent::new(code, by.clone(), Outcome::Success)
+    }
+
+    async fn record(&self, event: AuditEvent) -> Result<(), RegistryError> {
+        self.audit.record(event).await?;
+        Ok(())
+    }
+
+    /// The noun in a row, and the row's MAC; a row that is not ours is recorded and refused.
+    async fn trusted<T: Stored>(&self, row: &Row) -> Result<(T, Vec<u8>), RegistryError> {
+        if let Ok(found) = rows::read(row, self.vault.row_mac()) {
+            return Ok(found);
+        }
+        let id = row.text(0).unwrap_or_default();
+        tracing::error!(table = T::TABLE, %id, "stored row was changed by somebody else");
+        let event = AuditEvent::new(EventCode::TamperingDetected, Actor::System, Outcome::Denied);
+        self.record(event.detail("table", T::TABLE).detail("row", id)).await?;
+        Err(RegistryError::Denied)
+    }
+
+    async fn one<T: Stored>(
+        &self,
+        statement: Statement,
+        args: &[Value],
+    ) -> Result<Option<(T, Vec<u8>)>, RegistryError> {
+        match self.store.row(statement, args).await? {
+            Some(row) => self.trusted(&row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All rows that are ours; the others are recorded and left out.
+    async fn many<T: Stored>(&self, statement: Statement, args: &[Value]) -> Result<Vec<T>, RegistryError> {
+        let mut found = Vec::new();
+        for row in self.store.rows(statement, args).await? {
+            match self.trusted(&row).await {
+                Ok((noun, _)) => found.push(noun),
+                Err(RegistryError::Denied) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn add<T: Stored>(&self, tx: &mut Tx, noun: &T) -> Result<(), RegistryError> {
+        tx.execute(T::ADD, &rows::write(noun, self.vault.row_mac())).await?;
+        Ok(())
+    }
+
+    /// Replaces the row that carries the MAC `was`; a row that somebody else changed meanwhile is a conflict.
+    async fn replace<T: Stored>(&self, tx: &mut Tx, noun: &T, was: &[u8]) -> Result<(), RegistryError> {
+        let mut values = rows::write(noun, self.vault.row_mac());
+        values.push(was.into());
+        if tx.execute(T::SET, &values).await? == 1 {
+            Ok(())
+        } else {
+            Err(RegistryError::Conflict("it was changed meanwhile"))
+        }
+    }
+
+    /// Commits a change of policy: every node's watcher sees the counter move.
+    async fn commit(&self, mut tx: Tx) -> Result<(), RegistryError> {
+        tx.execute(sql::EPOCH_BUMP, &[]).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Names are 1 to 100 visible characters.
+fn checked_name(name: &str) -> Result<String, RegistryError> {
+    let length = name.chars().count();
+    if (1..=100).contains(&length) && !name.chars().any(char::is_control) && name.trim() == name {
+        Ok(name.to_owned())
+    } else {
+        Err(RegistryError::Invalid("a name has 1 to 100 visible characters"))
+    }
+}

@@ -1,0 +1,216 @@
+//! The registry's promises, on SQLite.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use tempfile::TempDir;
+
+use crate::audit::{Audit, Filter};
+use crate::crypto::random;
+use crate::domain::bounds::Bounds;
+use crate::domain::client::{Client, Status, TokenAlg};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::event::{Actor, EventCode};
+use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::id::{ClientId, SessionId};
+use crate::domain::mailbox::{Connector, Health, Mailbox, Upstream};
+use crate::domain::operator::Role;
+use crate::domain::secret::Secret;
+use crate::domain::session::{EndReason, Protocol, SessionInfo};
+use crate::domain::token::Claims;
+use crate::registry::{NewGrant, Registry, RegistryError};
+use crate::store::Store;
+use crate::upstream::{DialPolicy, Dialer};
+use crate::vault::Vault;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+struct House {
+    _folder: TempDir,
+    registry: Registry,
+    clock: Clock,
+    raw: sqlx::SqlitePool,
+}
+
+impl House {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("m.db").display());
+        let store = Store::open(&url).await.unwrap();
+        store.migrate().await.unwrap();
+        let clock = Clock::manual(Timestamp(1_800_000_000_000));
+        let kek = Secret::from_bytes(vec![1; 32]);
+        let vault = Vault::create(store.clone(), kek, clock.clone(), random::system()).await.unwrap();
+        let audit = Audit::start(store.clone(), clock.clone(), vault.audit_key()).await.unwrap();
+        let dialer = Dialer::new(DialPolicy { allow_networks: Vec::new() });
+        let registry = Registry::new(store, vault, audit, dialer, clock.clone(), random::system());
+        Self { _folder: folder, registry, clock, raw: sqlx::SqlitePool::connect(&url).await.unwrap() }
+    }
+
+    /// A client with a reading grant on a mailbox whose login nobody proved.
+    async fn granted(&self) -> (Client, Mailbox, Grant) {
+        let registry = &self.registry;
+        let upstream = Upstream { connector: Connector::Imap, username: "u".into(), imap: None, smtp: None };
+        let mailbox = Mailbox {
+            id: crate::domain::id::MailboxId::new(&self.clock, &random::system()),
+            address: "a@example.com".parse().unwrap(),
+            status: Status::Active,
+            health: Health::Good,
+            upstream,
+            tokens_valid_after: Timestamp(0),
+            created_at: self.clock.now(),
+        };
+        let mut tx = registry.store.begin().await.unwrap();
+        registry.add(&mut tx, &mailbox).await.unwrap();
+        registry.commit(tx).await.unwrap();
+        let (client, _) = registry.add_client(&Actor::System, "tool", TokenAlg::EdDsa, None).await.unwrap();
+        let new = NewGrant {
+            client: client.id.clone(),
+            mailbox: mailbox.id.clone(),
+            scopes: "mail.read".parse().unwrap(),
+            bounds: Bounds::default(),
+            token_ttl_secs: 300,
+            session_ttl: SessionTtl::DEFAULT,
+            expires_at: None,
+        };
+        let grant = registry.add_grant(&Actor::System, new).await.unwrap();
+        (client, mailbox, grant)
+    }
+
+    fn claims(&self, client: &ClientId) -> Claims {
+        Claims {
+            client_id: client.clone(),
+            mailbox: "a@example.com".parse().unwrap(),
+            scopes: "mail.read mail.send".parse().unwrap(),
+            issued_at: self.clock.now(),
+            expires_at: self.clock.now().plus_secs(300),
+            token_id: "t".into(),
+        }
+    }
+
+    fn session(&self, (client, mailbox, grant): &(Client, Mailbox, Grant)) -> SessionInfo {
+        SessionInfo {
+            id: SessionId::new(&self.clock, &random::system()),
+            client_id: client.id.clone(),
+            mailbox_id: mailbox.id.clone(),
+            mailbox: mailbox.address.clone(),
+            grant_id: grant.id.clone(),
+            protocol: Protocol::Imap,
+            source: HERE,
+            started_at: self.clock.now(),
+            ends_at: self.clock.now().plus_secs(60),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_policy_row_edited_by_hand_is_refused_and_recorded() {
+    for edit in [
+        "UPDATE grants SET scopes = 'mail.read mail.send'",
+        "UPDATE grants SET bounds = '{\"folders\":[\"*\"]}'",
+        "UPDATE clients SET tokens_valid_after = -1",
+        "UPDATE mailboxes SET upstream = replace(upstream, 'u', 'v')",
+    ] {
+        let house = House::new().await;
+        let (client, ..) = house.granted().await;
+        let claims = house.claims(&client.id);
+        let admitted = house.registry.admit(&claims, Protocol::Imap, HERE).await.unwrap();
+        assert_eq!(admitted.scopes.to_string(), "mail.read");
+        sqlx::raw_sql(edit).execute(&house.raw).await.unwrap();
+        let refused = house.registry.admit(&claims, Protocol::Imap, HERE).await;
+        assert!(matches!(refused, Err(RegistryError::Denied)), "{edit}: {refused:?}");
+        let filter = Filter { code: Some(EventCode::TamperingDetected), ..Filter::default() };
+        assert_eq!(house.registry.audit.list(filter).await.unwrap().len(), 1, "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn two_secrets_live_at_most_and_the_older_ends_with_its_overlap() {
+    let house = House::new().await;
+    let registry = &house.registry;
+    let (client, first) = registry.add_client(&Actor::System, "tool", TokenAlg::EdDsa, None).await.unwrap();
+    let text = |secret: &Secret<_>| secret.expose_text(str::to_owned).unwrap();
+    let (id, first) = (client.id, text(&first));
+    house.clock.advance(1000);
+    let second = text(&registry.rotate_client_secret(&Actor::System, &id, 60).await.unwrap());
+    let third = registry.rotate_client_secret(&Actor::System, &id, 60).await;
+    assert!(matches!(third, Err(RegistryError::Conflict(_))));
+    for good in [&first, &second] {
+        assert!(registry.check_client_secret(&id, good).await.is_ok());
+    }
+    house.clock.advance(60_000);
+    assert!(matches!(registry.check_client_secret(&id, &first).await, Err(RegistryError::Unauthenticated)));
+    assert!(registry.check_client_secret(&id, &second).await.is_ok());
+    let third = text(&registry.rotate_client_secret(&Actor::System, &id, 60).await.unwrap());
+    registry.retire_client_secrets(&Actor::System, &id).await.unwrap();
+    assert!(registry.check_client_secret(&id, &second).await.is_err());
+    assert!(registry.check_client_secret(&id, &third).await.is_ok());
+    let unknown = ClientId::new(&house.clock, &random::system());
+    assert!(matches!(registry.check_client_secret(&unknown, &third).await, Err(RegistryError::Unauthenticated)));
+}
+
+#[tokio::test]
+async fn revocation_ends_sessions_and_refuses_older_tokens() {
+    let house = House::new().await;
+    let granted = house.granted().await;
+    let handle = house.registry.sessions().open(house.session(&granted));
+    let claims = house.claims(&granted.0.id);
+    house.registry.revoke_client(&Actor::System, &granted.0.id).await.unwrap();
+    assert_eq!(*handle.ended().borrow(), Some(EndReason::Revoked));
+    assert!(house.registry.admit(&claims, Protocol::Imap, HERE).await.is_err());
+    house.clock.advance(1000);
+    assert!(house.registry.admit(&house.claims(&granted.0.id), Protocol::Imap, HERE).await.is_ok());
+    drop(handle);
+    assert!(house.registry.sessions().list().is_empty());
+}
+
+#[tokio::test]
+async fn a_change_on_another_node_and_the_end_of_time_reach_running_sessions() {
+    let house = House::new().await;
+    let granted = house.granted().await;
+    let (mut seen, mut ends) = (None, std::collections::HashMap::new());
+    let mut other = house.registry.clone();
+    other.sessions = super::Sessions::default();
+    let handle = house.registry.sessions().open(house.session(&granted));
+    house.registry.check_sessions(&mut seen, &mut ends).await.unwrap();
+    assert_eq!(*handle.ended().borrow(), None);
+    other.remove_grant(&Actor::System, &granted.2.id).await.unwrap();
+    house.registry.check_sessions(&mut seen, &mut ends).await.unwrap();
+    assert_eq!(*handle.ended().borrow(), Some(EndReason::Revoked));
+    let late = house.registry.sessions().open(house.session(&granted));
+    house.clock.advance(60_000);
+    house.registry.check_sessions(&mut seen, &mut ends).await.unwrap();
+    assert_eq!(*late.ended().borrow(), Some(EndReason::Expired));
+}
+
+#[tokio::test]
+async fn three_refusals_open_the_breaker_for_all_but_one_probe_in_ten_minutes() {
+    let house = House::new().await;
+    let (_, mailbox, _) = house.granted().await;
+    for _ in 0..3 {
+        assert!(house.registry.may_try(&mailbox.id).await);
+        house.registry.upstream_refused(&mailbox.id).await.unwrap();
+    }
+    assert_eq!(house.registry.find_mailbox("a@example.com").await.unwrap().health, Health::Quarantined);
+    assert!(!house.registry.may_try(&mailbox.id).await);
+    house.clock.advance(600_000);
+    assert!(house.registry.may_try(&mailbox.id).await);
+    assert!(!house.registry.may_try(&mailbox.id).await);
+    house.registry.upstream_accepted(&mailbox.id).await.unwrap();
+    assert!(house.registry.may_try(&mailbox.id).await);
+    assert_eq!(house.registry.find_mailbox(mailbox.id.as_str()).await.unwrap().health, Health::Good);
+}
+
+#[tokio::test]
+async fn operators_are_known_by_their_token_and_the_last_admin_stays() {
+    let house = House::new().await;
+    let registry = &house.registry;
+    let (admin, token) = registry.add_operator(&Actor::System, "root", Role::Admin, None).await.unwrap();
+    let token = token.expose_text(str::to_owned).unwrap();
+    assert_eq!(registry.authenticate_operator(&token).await.unwrap().id, admin.id);
+    assert!(registry.remove_operator(&Actor::System, &admin.id).await.is_err());
+    sqlx::raw_sql("UPDATE operators SET role = 'admin', name = 'x'").execute(&house.raw).await.unwrap();
+    assert!(matches!(registry.authenticate_operator(&token).await, Err(RegistryError::Unauthenticated)));
+    let names: Vec<_> = registry.signing_keys().await.unwrap().into_iter().map(|(kid, ..)| kid).collect();
+    let again: Vec<_> = registry.signing_keys().await.unwrap().into_iter().map(|(kid, ..)| kid).collect();
+    assert_eq!((names.len(), &names), (2, &again));
+}

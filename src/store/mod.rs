@@ -1,0 +1,236 @@
+//! The database: SQLite or PostgreSQL behind one SQL text. Only this module knows sqlx.
+
+pub mod sql;
+pub mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Executor, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
+
+use crate::domain::fault::{Classify, Fault};
+use crate::store::sql::Statement;
+use crate::store::value::{Inner, Row, Value};
+
+/// The database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address of the database is neither `sqlite:PATH` nor `postgres://...`.
+    #[error("database must be sqlite:PATH or postgres://...")]
+    BadUrl,
+    /// Such an object exists already.
+    #[error("an object with this name exists already")]
+    Conflict,
+    /// The database cannot be reached or failed.
+    #[error("database: {0}")]
+    Database(#[source] Box<sqlx::Error>),
+    /// The schema cannot be brought up to date.
+    #[error("migration: {0}")]
+    Migration(#[source] Box<sqlx::migrate::MigrateError>),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+            Self::Conflict
+        } else {
+            Self::Database(Box::new(error))
+        }
+    }
+}
+
+impl Classify for StoreError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::BadUrl => Fault::Internal,
+            Self::Conflict => Fault::Conflict,
+            Self::Database(_) | Self::Migration(_) => Fault::Unavailable,
+        }
+    }
+}
+
+/// A handle to the database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store(Pools);
+
+#[derive(Clone, Debug)]
+enum Pools {
+    /// SQLite has one writer: a pool of one connection writes, so that nobody waits in `SQLITE_BUSY`.
+    Sqlite {
+        read: SqlitePool,
+        write: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// A transaction. Dropped without [`Tx::commit`], it leaves nothing.
+#[derive(Debug)]
+pub struct Tx(Begun);
+
+#[derive(Debug)]
+enum Begun {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+macro_rules! bound {
+    ($statement:expr, $args:expr) => {{
+        let mut query = sqlx::query($statement.text());
+        for value in $args {
+            query = match value {
+                Value::Int(value) => query.bind(*value),
+                Value::Text(value) => query.bind(value.clone()),
+                Value::Blob(value) => query.bind(value.clone()),
+            };
+        }
+        query
+    }};
+}
+
+impl Store {
+    /// Opens `sqlite:PATH` (made when absent, readable by its owner only) or `postgres://...`.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
+            let pool =
+                PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5)).connect_with(options);
+            return Ok(Self(Pools::Postgres(pool.await?)));
+        }
+        let path = url.strip_prefix("sqlite:").ok_or(StoreError::BadUrl)?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        create_private(path).map_err(|error| StoreError::Database(Box::new(sqlx::Error::Io(error))))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5))
+            .foreign_keys(true)
+            .pragma("secure_delete", "ON");
+        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let read = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        Ok(Self(Pools::Sqlite { read, write }))
+    }
+
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            Pools::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write).await,
+            Pools::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
+        }
+        .map_err(|error| StoreError::Migration(Box::new(error)))
+    }
+
+    /// Runs a reading statement.
+    pub async fn rows(&self, statement: Statement, args: &[Value]) -> Result<Vec<Row>, StoreError> {
+        Ok(match &self.0 {
+            Pools::Sqlite { read, .. } => {
+                let rows = bound!(statement, args).fetch_all(read).await?;
+                rows.into_iter().map(|row| Row(Inner::Sqlite(row))).collect()
+            }
+            Pools::Postgres(pool) => {
+                let rows = bound!(statement, args).fetch_all(pool).await?;
+                rows.into_iter().map(|row| Row(Inner::Postgres(row))).collect()
+            }
+        })
+    }
+
+    /// Runs a reading statement that gives at most one row.
+    pub async fn row(&self, statement: Statement, args: &[Value]) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(statement, args).await?.into_iter().next())
+    }
+
+    /// Begins a transaction that may read and then write.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(Tx(match &self.0 {
+            Pools::Sqlite { write, .. } => Begun::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Postgres(pool) => Begun::Postgres(pool.begin().await?),
+        }))
+    }
+
+    /// The counter that every change of policy moves.
+    pub async fn policy_epoch(&self) -> Result<i64, StoreError> {
+        self.row(sql::PING, &[]).await?.map_or(Ok(0), |row| row.int(0))
+    }
+
+    /// Asks the engine to prepare `statement`, without running it.
+    pub async fn prepare(&self, statement: Statement) -> Result<(), StoreError> {
+        match &self.0 {
+            Pools::Sqlite { read, .. } => {
+                let mut connection = read.acquire().await?;
+                (&mut *connection).prepare(statement.text().into_sql_str()).await?;
+            }
+            Pools::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                (&mut *connection).prepare(statement.text().into_sql_str()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes all connections once they are idle.
+    pub async fn close(&self) {
+        match &self.0 {
+            Pools::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// Runs a statement; says how many rows it touched.
+    pub async fn execute(&mut self, statement: Statement, args: &[Value]) -> Result<u64, StoreError> {
+        Ok(match &mut self.0 {
+            Begun::Sqlite(tx) => bound!(statement, args).execute(&mut **tx).await?.rows_affected(),
+            Begun::Postgres(tx) => bound!(statement, args).execute(&mut **tx).await?.rows_affected(),
+        })
+    }
+
+    /// Runs a statement that gives rows.
+    pub async fn rows(&mut self, statement: Statement, args: &[Value]) -> Result<Vec<Row>, StoreError> {
+        Ok(match &mut self.0 {
+            Begun::Sqlite(tx) => {
+                let rows = bound!(statement, args).fetch_all(&mut **tx).await?;
+                rows.into_iter().map(|row| Row(Inner::Sqlite(row))).collect()
+            }
+            Begun::Postgres(tx) => {
+                let rows = bound!(statement, args).fetch_all(&mut **tx).await?;
+                rows.into_iter().map(|row| Row(Inner::Postgres(row))).collect()
+            }
+        })
+    }
+
+    /// Runs a statement that gives at most one row.
+    pub async fn row(&mut self, statement: Statement, args: &[Value]) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(statement, args).await?.into_iter().next())
+    }
+
+    /// Makes it durable.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self.0 {
+            Begun::Sqlite(tx) => tx.commit().await?,
+            Begun::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+/// All SQL texts there are.
+pub fn statements() -> Vec<&'static str> {
+    sql::ALL.iter().map(|statement| statement.text()).collect()
+}
+
+fn create_private(path: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}

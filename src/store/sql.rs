@@ -1,0 +1,134 @@
+//! Every SQL statement there is. One text serves SQLite and PostgreSQL, so only what both understand may be written here.
+
+/// One of the statements in this file; no other SQL can be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement(&'static str);
+
+impl Statement {
+    /// The SQL text.
+    pub fn text(self) -> &'static str {
+        self.0
+    }
+}
+
+macro_rules! statements {
+    ($($name:ident = $sql:expr;)*) => {
+        $(
+            #[doc = concat!("`", stringify!($name), "`: see its text.")]
+            pub const $name: Statement = Statement($sql);
+        )*
+        /// All statements.
+        pub const ALL: &[Statement] = &[$($name,)*];
+    };
+}
+
+macro_rules! operators {
+    () => {
+        "id, name, role, status, token_digest, expires_at, created_at, mac"
+    };
+}
+macro_rules! mailboxes {
+    () => {
+        "id, address, status, health, upstream, tokens_valid_after, created_at, mac"
+    };
+}
+macro_rules! clients {
+    () => {
+        "id, name, status, default_mailbox, token_alg, tokens_valid_after, created_at, mac"
+    };
+}
+macro_rules! secrets {
+    () => {
+        "id, client_id, digest, created_at, expires_at, mac"
+    };
+}
+macro_rules! grants { () => {
+    "id, client_id, mailbox_id, scopes, bounds, status, token_ttl_secs, session_ttl_secs, expires_at, created_at, mac"
+}; }
+macro_rules! credentials {
+    () => {
+        "id, mailbox_id, version, state, kek_id, wrapped_dek, sealed, created_at"
+    };
+}
+macro_rules! events { () => {
+    "seq, at, code, actor, outcome, client_id, mailbox_id, grant_id, session_id, request_id, verdict_id, source, detail, hash"
+}; }
+macro_rules! signing_keys {
+    () => {
+        "kid, alg, state, kek_id, wrapped_dek, sealed, created_at"
+    };
+}
+
+statements! {
+    PING = "SELECT value FROM counters WHERE name = 'policy_epoch'";
+    EPOCH_BUMP = "UPDATE counters SET value = value + 1 WHERE name = 'policy_epoch'";
+
+    INSTALLATION_GET = "SELECT id, kek_id, kek_check FROM installation";
+    INSTALLATION_ADD = "INSERT INTO installation (id, kek_id, kek_check, created_at) VALUES ($1, $2, $3, $4)";
+
+    HEAD_GET = "SELECT seq, hash, mac FROM audit_head WHERE id = 1";
+    HEAD_ADD = "INSERT INTO audit_head (id, seq, hash, mac) VALUES (1, $1, $2, $3)";
+    HEAD_LOCK = "UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING seq, hash, mac";
+    HEAD_SET = "UPDATE audit_head SET seq = $1, hash = $2, mac = $3 WHERE id = 1";
+    EVENT_ADD = concat!("INSERT INTO audit_events (", events!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
+    EVENT_LIST = concat!("SELECT ", events!(), " FROM audit_events WHERE seq > $1 \
+        AND (CAST($2 AS TEXT) IS NULL OR code = $2) AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) \
+        AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \
+        ORDER BY seq LIMIT $6");
+
+    OPERATOR_ADD = concat!("INSERT INTO operators (", operators!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    OPERATOR_SET = "UPDATE operators SET name = $2, role = $3, status = $4, token_digest = $5, expires_at = $6, created_at = $7, \
+        mac = $8 WHERE id = $1 AND mac = $9";
+    OPERATOR_LIST = concat!("SELECT ", operators!(), " FROM operators WHERE status <> 'removed' ORDER BY id");
+    OPERATOR_GET = concat!("SELECT ", operators!(), " FROM operators WHERE id = $1");
+    OPERATOR_BY_DIGEST = concat!("SELECT ", operators!(), " FROM operators WHERE token_digest = $1");
+
+    MAILBOX_ADD = concat!("INSERT INTO mailboxes (", mailboxes!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    MAILBOX_SET = "UPDATE mailboxes SET address = $2, status = $3, health = $4, upstream = $5, tokens_valid_after = $6, \
+        created_at = $7, mac = $8 WHERE id = $1 AND mac = $9";
+    MAILBOX_LIST = concat!("SELECT ", mailboxes!(), " FROM mailboxes WHERE status <> 'removed' ORDER BY id");
+    MAILBOX_GET = concat!("SELECT ", mailboxes!(), " FROM mailboxes WHERE id = $1");
+    MAILBOX_BY_ADDRESS = concat!("SELECT ", mailboxes!(), " FROM mailboxes WHERE address = $1 AND status <> 'removed'");
+
+    CREDENTIAL_ADD = concat!("INSERT INTO credentials (", credentials!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    CREDENTIAL_LATEST = concat!("SELECT ", credentials!(),
+        " FROM credentials WHERE mailbox_id = $1 AND state = 'current' ORDER BY version DESC LIMIT 1");
+    CREDENTIAL_TOP = "SELECT version FROM credentials WHERE mailbox_id = $1 ORDER BY version DESC LIMIT 1";
+    CREDENTIAL_DEMOTE = "UPDATE credentials SET state = 'previous' WHERE mailbox_id = $1 AND state = 'current'";
+    CREDENTIAL_PRUNE = "DELETE FROM credentials WHERE mailbox_id = $1 AND state = 'previous'";
+    CREDENTIAL_SHRED = "DELETE FROM credentials WHERE mailbox_id = $1";
+
+    BREAKER_GET = "SELECT refusals FROM breakers WHERE mailbox_id = $1";
+    BREAKER_COUNT = "INSERT INTO breakers (mailbox_id, refusals, probed_at) VALUES ($1, 1, $2) \
+        ON CONFLICT (mailbox_id) DO UPDATE SET refusals = breakers.refusals + 1, probed_at = $2 RETURNING refusals";
+    BREAKER_PROBE = "UPDATE breakers SET probed_at = $2 WHERE mailbox_id = $1 AND probed_at <= $3";
+    BREAKER_CLEAR = "DELETE FROM breakers WHERE mailbox_id = $1";
+
+    CLIENT_ADD = concat!("INSERT INTO clients (", clients!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    CLIENT_SET = "UPDATE clients SET name = $2, status = $3, default_mailbox = $4, token_alg = $5, tokens_valid_after = $6, \
+        created_at = $7, mac = $8 WHERE id = $1 AND mac = $9";
+    CLIENT_LIST = concat!("SELECT ", clients!(), " FROM clients WHERE status <> 'removed' ORDER BY id");
+    CLIENT_GET = concat!("SELECT ", clients!(), " FROM clients WHERE id = $1");
+    CLIENT_BY_NAME = concat!("SELECT ", clients!(), " FROM clients WHERE name = $1 AND status <> 'removed'");
+    CLIENT_LOCK = "UPDATE clients SET status = status WHERE id = $1";
+
+    SECRET_ADD = concat!("INSERT INTO client_secrets (", secrets!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
+    SECRET_SET = "UPDATE client_secrets SET client_id = $2, digest = $3, created_at = $4, expires_at = $5, mac = $6 \
+        WHERE id = $1 AND mac = $7";
+    SECRET_LIST = concat!("SELECT ", secrets!(), " FROM client_secrets WHERE client_id = $1 ORDER BY created_at, id");
+    SECRET_REMOVE = "DELETE FROM client_secrets WHERE id = $1";
+    SECRET_SHRED = "DELETE FROM client_secrets WHERE client_id = $1";
+
+    GRANT_ADD = concat!("INSERT INTO grants (", grants!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+    GRANT_SET = "UPDATE grants SET client_id = $2, mailbox_id = $3, scopes = $4, bounds = $5, status = $6, token_ttl_secs = $7, \
+        session_ttl_secs = $8, expires_at = $9, created_at = $10, mac = $11 WHERE id = $1 AND mac = $12";
+    GRANT_LIST = concat!("SELECT ", grants!(), " FROM grants WHERE status <> 'removed' ORDER BY id");
+    GRANT_GET = concat!("SELECT ", grants!(), " FROM grants WHERE id = $1");
+    GRANT_OF_CLIENT = concat!("SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND status <> 'removed' ORDER BY id");
+    GRANT_FOR = concat!("SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND mailbox_id = $2 AND status = 'active'");
+
+    KEY_LIST = concat!("SELECT ", signing_keys!(), " FROM signing_keys WHERE state = 'active' ORDER BY created_at, kid");
+    KEY_ADD = concat!("INSERT INTO signing_keys (", signing_keys!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING");
+}

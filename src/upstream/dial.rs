@@ -1,0 +1,173 @@
+//! Connections to upstreams: resolved once, the address judged, that address dialled, the certificate always verified.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::domain::mailbox::Endpoint;
+use crate::upstream::UpstreamError;
+use crate::upstream::wire::Stream;
+
+/// How long a TCP connection may take (UP-05).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a TLS handshake may take (UP-05).
+const TLS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long greeting and login may take together (UP-05).
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which addresses may be dialled.
+#[derive(Clone, Debug, Default)]
+pub struct DialPolicy {
+    /// Networks allowed although they are not public.
+    pub allow_networks: Vec<IpNet>,
+}
+
+/// Dials upstreams; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    policy: Arc<DialPolicy>,
+    public_roots: Arc<ClientConfig>,
+}
+
+impl Dialer {
+    /// A dialer that obeys `policy`.
+    pub fn new(policy: DialPolicy) -> Self {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self { policy: Arc::new(policy), public_roots: client_config(roots) }
+    }
+
+    /// Opens the TCP connection.
+    pub async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, UpstreamError> {
+        let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
+        let addresses: Vec<SocketAddr> =
+            timeout(CONNECT_TIMEOUT, addresses).await.map_err(|_| UpstreamError::Timeout)?.map_err(|_| UpstreamError::Unreachable)?.collect();
+        let allowed: Vec<SocketAddr> = addresses.into_iter().filter(|address| self.allows(address.ip())).collect();
+        if allowed.is_empty() {
+            return Err(UpstreamError::NotAllowed);
+        }
+        let mut last = UpstreamError::Unreachable;
+        for address in allowed.into_iter().take(4) {
+            match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // Commands are small and answers awaited.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(_)) => last = UpstreamError::Unreachable,
+                Err(_) => last = UpstreamError::Timeout,
+            }
+        }
+        Err(last)
+    }
+
+    /// Starts TLS on `stream`, verified against the endpoint's host name.
+    pub async fn tls(&self, endpoint: &Endpoint, stream: TcpStream) -> Result<Stream, UpstreamError> {
+        let config = match &endpoint.ca_pem {
+            None => Arc::clone(&self.public_roots),
+            Some(pem) => client_config(roots(pem)?),
+        };
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| UpstreamError::Certificate)?;
+        match timeout(TLS_TIMEOUT, TlsConnector::from(config).connect(name, stream)).await {
+            Ok(Ok(tls)) => Ok(Box::new(tls)),
+            Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => Err(UpstreamError::Certificate),
+            Ok(Err(_)) => Err(UpstreamError::Protocol),
+            Err(_) => Err(UpstreamError::Timeout),
+        }
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        is_public(address) || self.policy.allow_networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+        .unwrap_or_else(|_| unreachable!("ring serves rustls' default versions"));
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Reads CA certificates.
+fn roots(pem: &str) -> Result<RootCertStore, UpstreamError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|_| UpstreamError::Certificate)?;
+        roots.add(certificate).map_err(|_| UpstreamError::Certificate)?;
+    }
+    if roots.is_empty() { Err(UpstreamError::Certificate) } else { Ok(roots) }
+}
+
+/// Whether `address` is reachable by everybody: not private, loopback, link-local, carrier-grade NAT, multicast, reserved, nor one of
+/// those wrapped in IPv6 (UP-04).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || v4.is_unspecified()
+                || v4.is_multicast()
+                || a == 0
+                || a >= 240
+                || (a == 100 && (64..128).contains(&b))
+                || (a == 192 && b == 0 && c == 0)
+                || (a == 198 && (18..20).contains(&b)))
+        }
+        IpAddr::V6(v6) => match embedded(v6) {
+            Some(v4) => is_public(v4),
+            None => v6.segments().first().is_some_and(|first| first & 0xe000 == 0x2000) && !v6.segments().starts_with(&[0x2001, 0xdb8]),
+        },
+    }
+}
+
+/// The IPv4 address inside a mapped, NAT64 or 6to4 address.
+fn embedded(v6: Ipv6Addr) -> Option<IpAddr> {
+    if let Some(v4) = v6.to_ipv4_mapped() {
+        return Some(IpAddr::V4(v4));
+    }
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let join = |high: u16, low: u16| {
+        let [w, x] = high.to_be_bytes();
+        let [y, z] = low.to_be_bytes();
+        Some(IpAddr::from([w, x, y, z]))
+    };
+    match (a, b) {
+        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => join(g, h),
+        (0x2002, _) => join(b, c),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DialPolicy, Dialer};
+
+    #[test]
+    fn only_public_addresses_are_dialled_unless_allowed() {
+        let dialer = Dialer::new(DialPolicy::default());
+        for wrong in [
+            "127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1", "100.64.0.1", "0.0.0.0", "::1", "fc00::1", "fe80::1",
+            "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "224.0.0.1", "255.255.255.255",
+        ] {
+            assert!(!dialer.allows(wrong.parse().unwrap()), "{wrong}");
+        }
+        for right in ["52.96.0.1", "2603:1000::1", "64:ff9b::3460:1"] {
+            assert!(dialer.allows(right.parse().unwrap()), "{right}");
+        }
+        let dialer = Dialer::new(DialPolicy { allow_networks: vec!["10.0.0.0/8".parse().unwrap()] });
+        assert!(dialer.allows("10.1.2.3".parse().unwrap()) && !dialer.allows("127.0.0.1".parse().unwrap()));
+    }
+}

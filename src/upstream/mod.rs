@@ -1,0 +1,84 @@
+//! Upstreams: dial, log in. What comes back is bounded in bytes and time; text from an upstream never reaches a log or a tool.
+
+pub mod dial;
+pub mod imap;
+pub mod smtp;
+pub mod wire;
+
+use crate::domain::fault::{Classify, Fault};
+use crate::domain::mailbox::Upstream;
+use crate::domain::secret::{Password, Secret};
+use crate::upstream::dial::Dialer;
+
+/// Why an upstream could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// It said no to our credential.
+    #[error("the upstream refused user name or password")]
+    Refused,
+    /// No connection.
+    #[error("the upstream cannot be reached: check host and port")]
+    Unreachable,
+    /// The address lies in a network that is not allowed.
+    #[error("the upstream's address is not public; list its network in [upstream] allow_networks")]
+    NotAllowed,
+    /// TLS failed: certificate, host name, or no TLS at all.
+    #[error("the upstream's certificate is not trusted for this host name; give its CA with --ca-file")]
+    Certificate,
+    /// TLS by command is not offered.
+    #[error("the upstream offers no STARTTLS on this port; use --imap-tls or --smtp-tls implicit")]
+    NoStarttls,
+    /// It does not speak the protocol as it must.
+    #[error("the upstream does not speak the expected protocol on this port")]
+    Protocol,
+    /// Too slow.
+    #[error("the upstream did not answer in time")]
+    Timeout,
+}
+
+impl Classify for UpstreamError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::NotAllowed => Fault::Denied,
+            Self::Refused
+            | Self::Unreachable
+            | Self::Certificate
+            | Self::NoStarttls
+            | Self::Protocol
+            | Self::Timeout => Fault::Upstream,
+        }
+    }
+}
+
+/// How logging in went, per protocol; `None` where the mailbox has no such endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginReport {
+    /// Reading.
+    pub imap: Option<Result<(), UpstreamError>>,
+    /// Submission.
+    pub smtp: Option<Result<(), UpstreamError>>,
+}
+
+impl LoginReport {
+    /// The first failure.
+    pub fn failure(&self) -> Option<UpstreamError> {
+        [self.imap, self.smtp].into_iter().flatten().find_map(Result::err)
+    }
+}
+
+/// Logs in at every endpoint, one after the other, and out again. After a refused password the second endpoint is not tried: two
+/// wrong logins would count twice towards a lockout.
+pub async fn prove(dialer: &Dialer, upstream: &Upstream, password: &Secret<Password>) -> LoginReport {
+    let mut report = LoginReport { imap: None, smtp: None };
+    if let Some(endpoint) = &upstream.imap {
+        report.imap = Some(imap::login(dialer, endpoint, &upstream.username, password).await.map(drop));
+    }
+    if let Some(endpoint) = &upstream.smtp {
+        report.smtp = Some(match report.imap {
+            Some(Err(UpstreamError::Refused)) => Err(UpstreamError::Refused),
+            _ => smtp::login(dialer, endpoint, &upstream.username, password).await.map(drop),
+        });
+    }
+    report
+}
