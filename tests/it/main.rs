@@ -1,5 +1,13 @@
 //! Tests of the finished program from outside, against real mail servers, databases and mail clients.
 
 mod architecture;
+mod canary;
+mod crash;
+mod dev_flow;
+mod framing;
 mod harness;
+mod read_only;
+mod real_servers;
+mod revoke;
 mod support;
+mod wrong_input;
