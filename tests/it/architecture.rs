@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 /// The modules from the lowest to the highest; modules of one entry stand side by side and do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["domain"],
-    &["crypto", "protocol"],
-    &["policy"],
-    &["config", "telemetry", "store", "upstream"],
+    &["crypto"],
+    &["protocol", "config"],
+    &["policy", "telemetry"],
+    &["store", "upstream"],
     &["audit"],
     &["vault"],
     &["registry"],
@@ -54,7 +55,9 @@ fn crates_stay_in_their_homes() {
     let mut faults = Vec::new();
     for file in sources() {
         for (name, homes) in HOMES {
-            let named = code_lines(&file.text).any(|line| names_crate(line, name));
+            // Unit tests may tamper with the database behind the store's back.
+            let is_test = file.path.file_name().is_some_and(|name| name == "tests.rs");
+            let named = !is_test && code_lines(&file.text).any(|line| names_crate(line, name));
             if named && !homes.contains(&&*file.module) {
                 faults.push(format!("{} names {name}", file.path.display()));
             }
@@ -120,11 +123,13 @@ fn crate_paths(line: &str) -> Vec<String> {
         return Vec::new();
     }
     let paths = line.split("crate::").skip(1);
-    let names = paths.map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>());
+    let names =
+        paths.map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>());
     names.filter(|name| layer(name).is_some()).collect()
 }
 
 fn names_crate(line: &str, name: &str) -> bool {
     let path = format!("{name}::");
-    line.match_indices(&path).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
+    line.match_indices(&path)
+        .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
 }

@@ -17,7 +17,9 @@ fn every_token_given_out_before_a_kill_is_in_the_log() {
         let stop = Arc::new(AtomicBool::new(false));
         let workers = (0..4).map(|_| worker(&stage, &tool, &issued, &stop)).collect::<Vec<_>>();
         let goal = round * 25;
-        wait_for("enough tokens", PATIENCE, || (issued.lock().expect("no worker panicked").len() >= goal).then_some(()));
+        wait_for("enough tokens", PATIENCE, || {
+            (issued.lock().expect("no worker panicked").len() >= goal).then_some(())
+        });
         stage.gateway.kill();
         stop.store(true, Ordering::SeqCst);
         for worker in workers {
@@ -27,9 +29,13 @@ fn every_token_given_out_before_a_kill_is_in_the_log() {
         stage.gateway.manage_ok(&["audit", "verify"], b"");
     }
     let log = stage.gateway.audit();
-    let recorded = log.iter().filter(|event| event["code"] == "token.issued").map(ToString::to_string).collect::<Vec<_>>();
+    let recorded =
+        log.iter().filter(|event| event["code"] == "token.issued").map(ToString::to_string).collect::<Vec<_>>();
     for jti in issued.lock().expect("no worker panicked").iter() {
-        assert!(recorded.iter().any(|event| event.contains(jti.as_str())), "token {jti} was given out and not recorded");
+        assert!(
+            recorded.iter().any(|event| event.contains(jti.as_str())),
+            "token {jti} was given out and not recorded"
+        );
     }
 }
 

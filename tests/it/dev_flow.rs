@@ -80,7 +80,8 @@ fn the_demo_does_what_it_prints() {
 
     let helpdesk = demo.token("HELPDESK");
     let (mailbox, url) = (demo.get("DEMO_MAILBOX"), format!("smtps://{}", demo.get("MAILWARDEN_SMTPS")));
-    let mail = format!("From: <{mailbox}>\r\nTo: <{mailbox}>\r\nSubject: Hello-from-curl\r\n\r\nSent without a password.\r\n");
+    let mail =
+        format!("From: <{mailbox}>\r\nTo: <{mailbox}>\r\nSubject: Hello-from-curl\r\n\r\nSent without a password.\r\n");
     let args = ["--oauth2-bearer", &helpdesk, "--user", mailbox, "--url", &url];
     let send = [&args[..], &["--mail-from", mailbox, "--mail-rcpt", mailbox, "--upload-file", "-"]].concat();
     demo.curl(&send, mail.as_bytes()).expect_ok("the submission");
@@ -88,7 +89,10 @@ fn the_demo_does_what_it_prints() {
         let found = demo.imap(&reader, "INBOX", &["-X", "SEARCH SUBJECT Hello-from-curl"]).expect_ok("SEARCH");
         found.lines().any(|line| line.starts_with("* SEARCH ") && line.trim().len() > 8).then_some(())
     });
-    let sent = demo.curl(&send.iter().map(|arg| if *arg == helpdesk { &*reader } else { *arg }).collect::<Vec<_>>(), mail.as_bytes());
+    let sent = demo.curl(
+        &send.iter().map(|arg| if *arg == helpdesk { &*reader } else { *arg }).collect::<Vec<_>>(),
+        mail.as_bytes(),
+    );
     assert_ne!(sent.code, Some(0), "a reader must not send");
     demo.manage(&["audit", "verify"]);
     let listed = demo.manage(&["audit", "list", "--format", "json"]);

@@ -59,8 +59,10 @@ fn garbage_before_login_harms_nobody() {
     let tool = stage.gateway.add_tool("backup", ADDRESS, "backup");
     let token = stage.gateway.token(&tool, ADDRESS);
     let mut other = stage.gateway.imap_session(ADDRESS, &token);
-    let noise = (0_u32..50_000).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap_or(0)).collect::<Vec<_>>();
-    for bytes in [&noise[..], &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &vec![b'a'; 1 << 20][..], &vec![0; 70_000][..]] {
+    let noise =
+        (0_u32..50_000).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap_or(0)).collect::<Vec<_>>();
+    for bytes in [&noise[..], &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &vec![b'a'; 1 << 20][..], &vec![0; 70_000][..]]
+    {
         for listener in ["imaps", "smtps"] {
             let mut wire = Wire::connect(stage.gateway.port(listener), stage.gateway.ca_file());
             wire.patience(Duration::from_secs(10));

@@ -52,7 +52,9 @@ fn postfix_delivers_into_dovecot() {
         let reply = smtp.reply();
         assert!(reply[0].starts_with(code), "{line}: {reply:?}\n{}", postfix.log());
     }
-    wait_for("the message to arrive", PATIENCE, || (maildir::messages(&dovecot.maildir(ADDRESS)).len() == 1).then_some(()));
+    wait_for("the message to arrive", PATIENCE, || {
+        (maildir::messages(&dovecot.maildir(ADDRESS)).len() == 1).then_some(())
+    });
     let mut imap = Wire::connect(dovecot.imaps, &ca.file());
     imap.patience(Duration::from_secs(20));
     imap.line();

@@ -35,7 +35,8 @@ fn imaplib_reads_everything_and_marks_nothing() {
     let token = stage.gateway.token(&tool, ADDRESS);
     let port = stage.gateway.port("imaps").to_string();
     let args = ["localhost", &port, ADDRESS];
-    let printed = clients::script("imap_read.py", stage.gateway.ca_file(), &args, token.as_bytes()).expect_ok("imaplib");
+    let printed =
+        clients::script("imap_read.py", stage.gateway.ca_file(), &args, token.as_bytes()).expect_ok("imaplib");
     assert_eq!(printed.lines().count(), seeded.len());
     assert!(maildir::snapshot(&stage.maildir()) == before, "imaplib changed the mailbox");
 }

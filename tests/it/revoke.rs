@@ -10,7 +10,8 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 #[test]
 fn revoking_a_client_ends_its_running_sessions() {
     let stage = Stage::reading(|_| ());
-    let (tool, other) = (stage.gateway.add_tool("one", ADDRESS, "backup"), stage.gateway.add_tool("two", ADDRESS, "backup"));
+    let (tool, other) =
+        (stage.gateway.add_tool("one", ADDRESS, "backup"), stage.gateway.add_tool("two", ADDRESS, "backup"));
     let token = stage.gateway.token(&tool, ADDRESS);
     let mut selected = stage.gateway.imap_session(ADDRESS, &token);
     selected.command_ok("a", "SELECT INBOX");

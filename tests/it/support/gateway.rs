@@ -58,7 +58,9 @@ impl Gateway {
         };
         let printed = gateway.run(&["init"], b"").expect_ok("mailwarden init");
         let token = printed.lines().find_map(|line| line.strip_prefix("MAILWARDEN_OPERATOR_TOKEN="));
-        token.unwrap_or_else(|| panic!("init printed no operator token: {printed}")).clone_into(&mut gateway.operator_token);
+        token
+            .unwrap_or_else(|| panic!("init printed no operator token: {printed}"))
+            .clone_into(&mut gateway.operator_token);
         gateway.init_output = printed;
         gateway
     }

@@ -26,7 +26,16 @@ impl Postgres {
         let owned = Command::new("chown").arg("postgres:").arg(&data).status().expect("run chown");
         assert!(owned.success(), "the tests need root and a user named postgres");
         let mut initdb = as_postgres(&bin.join("initdb"));
-        initdb.args(["-D"]).arg(&data).args(["-A", "trust", "-U", "mailwarden", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        initdb.args(["-D"]).arg(&data).args([
+            "-A",
+            "trust",
+            "-U",
+            "mailwarden",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]);
         process::run(&mut initdb, b"").expect_ok("initdb");
         let port = free_port();
         let mut server = as_postgres(&bin.join("postgres"));

@@ -65,6 +65,7 @@ impl Wire {
     }
 
     /// One line from a peer that must still be there.
+    #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         self.try_line().expect("read a line").expect("the connection ended")
     }
@@ -152,7 +153,8 @@ pub(crate) fn https(port: u16, ca: &Path, head: &str, body: &str) -> Option<Answ
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     let mut wire = Wire::over(stream, ca);
     let length = body.len();
-    let request = format!("{head}\r\nHost: localhost:{port}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    let request =
+        format!("{head}\r\nHost: localhost:{port}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
     wire.try_send(request.as_bytes()).ok()?;
     let mut lines = Vec::new();
     loop {
