@@ -113,7 +113,8 @@ fn pipelined_changes_are_refused_one_by_one() {
     let plain = CHANGING.iter().chain(FOREIGN).filter(|command| !command.contains('{')).collect::<Vec<_>>();
     let mut batch = String::new();
     for (number, command) in plain.iter().enumerate() {
-        batch.push_str(&format!("p{number} {}\r\nn{number} NOOP\r\n", command.replace('@', "")));
+        let command = command.replace('@', "");
+        batch.extend([format!("p{number} {command}\r\n"), format!("n{number} NOOP\r\n")]);
     }
     imap.send(batch);
     for (number, command) in plain.iter().enumerate() {
@@ -230,12 +231,13 @@ fn spell(command: &str, style: &str) -> String {
     for part in parts {
         let end = part.find([' ', ')']).unwrap_or(part.len());
         let (word, rest) = part.split_at(end);
-        out.push_str(&match style {
+        let spelled = match style {
             "atom" => word.to_owned(),
             "quoted" => format!("\"{word}\""),
             "sync" => format!("{{{}}}\r\n{word}", word.len()),
             _ => format!("{{{}+}}\r\n{word}", word.len()),
-        });
+        };
+        out.push_str(&spelled);
         out.push_str(rest);
     }
     out

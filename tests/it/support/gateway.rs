@@ -150,7 +150,7 @@ impl Gateway {
     /// A management command, as an admin runs it.
     pub(crate) fn manage(&self, args: &[&str], input: &[u8]) -> Finished {
         let url = format!("https://localhost:{}", self.port("https"));
-        process::run(&mut management(&url, &self.ca_file, &self.operator_token).args(args), input)
+        process::run(management(&url, &self.ca_file, &self.operator_token).args(args), input)
     }
 
     /// A management command that must succeed.
