@@ -30,7 +30,7 @@ pub mod vault;
 // Layer 3: edges. They never import each other.
 pub mod gateway;
 pub mod http;
-//SB pub mod sandbox;
+pub mod sandbox;
 
 // Top: puts it together, and the commands that start it.
 pub mod app;

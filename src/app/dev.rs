@@ -92,7 +92,9 @@ fn config(options: &DevOptions) -> Config {
             ops: String::new(),
         },
         limits: Limits { max_connections: 1000, max_message_bytes: 50 * 1024 * 1024 },
-        upstream: Upstream { allow_networks: vec![ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))] },
+        upstream: Upstream {
+            allow_networks: vec![ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))],
+        },
         log: Log { filter: "warn".to_owned(), format: LogFormat::Text },
     }
 }
@@ -126,9 +128,10 @@ async fn prepare_mailbox(
     let text = zeroize::Zeroizing::new(base64url(&services.entropy.bytes::<24>()));
     let password = || Secret::<Password>::from_text(text.to_string());
     let folder = options.data.join("sandbox");
-    let sandbox = Sandbox::start(&folder, tls, &address, password(), (imap, smtp), services.clock.clone())
-        .await
-        .with_context(|| format!("cannot start the sandbox upstream at {imap} and {smtp}; another demo may be running"))?;
+    let sandbox =
+        Sandbox::start(&folder, tls, &address, password(), (imap, smtp), services.clock.clone()).await.with_context(
+            || format!("cannot start the sandbox upstream at {imap} and {smtp}; another demo may be running"),
+        )?;
     if let Some(mailbox) = known {
         services.registry.set_credential(&Actor::System, &mailbox.id, password()).await?;
         return Ok(mailbox.id);

@@ -99,7 +99,12 @@ impl Edges {
     }
 
     /// Starts serving.
-    pub(super) async fn start(self, config: &Config, services: Services, identity: &Identity) -> anyhow::Result<Running> {
+    pub(super) async fn start(
+        self,
+        config: &Config,
+        services: Services,
+        identity: &Identity,
+    ) -> anyhow::Result<Running> {
         let issuer = config.issuer(self.address(Port::Https));
         let keyset = Keyset::load_or_create(&services.registry).await?;
         let tokens = TokenService::new(
@@ -144,9 +149,15 @@ impl Edges {
                     tasks.spawn(http::serve(socket, tls, http::router(state.clone()), stop));
                 }
                 Port::Ops => drop(tasks.spawn(http::serve_ops(socket, http::ops_router(state.clone()), stop))),
-                Port::Imaps => drop(tasks.spawn(mail(Protocol::Imap, false, "imap")?.serve(socket, gatekeeper.clone(), stop))),
-                Port::Imap => drop(tasks.spawn(mail(Protocol::Imap, true, "imap")?.serve(socket, gatekeeper.clone(), stop))),
-                Port::Smtps => drop(tasks.spawn(mail(Protocol::Smtp, false, "smtp")?.serve(socket, gatekeeper.clone(), stop))),
+                Port::Imaps => {
+                    drop(tasks.spawn(mail(Protocol::Imap, false, "imap")?.serve(socket, gatekeeper.clone(), stop)))
+                }
+                Port::Imap => {
+                    drop(tasks.spawn(mail(Protocol::Imap, true, "imap")?.serve(socket, gatekeeper.clone(), stop)))
+                }
+                Port::Smtps => {
+                    drop(tasks.spawn(mail(Protocol::Smtp, false, "smtp")?.serve(socket, gatekeeper.clone(), stop)))
+                }
                 Port::Submission => {
                     drop(tasks.spawn(mail(Protocol::Smtp, true, "smtp")?.serve(socket, gatekeeper.clone(), stop)));
                 }

@@ -27,7 +27,8 @@ pub(super) async fn until_told_to_stop(running: Running) {
 }
 
 async fn told() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         tracing::error!("signals cannot be heard on this system; end the process by other means");
         return std::future::pending().await;
     };

@@ -1,9 +1,9 @@
 //! Puts the house together: settings → services → edges; starts, stops, and the demo.
 
-//SB mod dev;
-//SB mod dev_ca;
-//SB mod dev_env;
-//SB mod dev_text;
+mod dev;
+mod dev_ca;
+mod dev_env;
+mod dev_text;
 mod edges;
 mod lifecycle;
 mod services;
@@ -21,7 +21,7 @@ use crate::domain::secret::{OperatorToken, Secret};
 use crate::telemetry;
 use crate::vault::{Vault, kek};
 
-//SB pub use dev::{DevOptions, dev};
+pub use dev::{DevOptions, dev};
 
 /// How to start the service.
 #[derive(Debug, Clone, Default)]

@@ -35,8 +35,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
     store.migrate().await?;
     let audit = Audit::start(store.clone(), clock.clone(), vault.audit_key()).await?;
     let dialer = Dialer::new(DialPolicy { allow_networks: config.upstream.allow_networks.clone() });
-    let registry =
-        Registry::new(store, vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
+    let registry = Registry::new(store, vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
     let event = AuditEvent::new(EventCode::ServiceStarted, Actor::System, Outcome::Success)
         .detail("version", env!("CARGO_PKG_VERSION"));
     audit.record(event).await?;
@@ -46,8 +45,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
 /// Reads the KEK from where the settings point.
 pub(super) fn load_kek(config: &Config) -> anyhow::Result<Secret<Kek>> {
     let environment = environment();
-    let lookup =
-        |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let lookup = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     Ok(kek::load(&config.vault.kek, &lookup)?)
 }
 

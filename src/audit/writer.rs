@@ -27,11 +27,10 @@ pub(in crate::audit) async fn run(store: Store, clock: Clock, mac: Arc<Mac>, mut
         if let Err(error) = &outcome {
             tracing::error!(%error, events = batch.len(), "audit events could not be written");
         }
-        let mut seq = outcome.as_ref().ok().copied().unwrap_or_default();
-        for waiting in batch.drain(..) {
+        let first = outcome.as_ref().ok().copied().unwrap_or_default();
+        for (seq, waiting) in (first..).zip(batch.drain(..)) {
             // A sender that went away has nobody to tell; its event stays recorded.
             let _ = waiting.done.send(outcome.clone().map(|_| seq));
-            seq += 1;
         }
     }
 }

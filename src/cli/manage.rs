@@ -303,7 +303,9 @@ fn mailbox(command: Mailbox) -> anyhow::Result<Call> {
         Mailbox::Add(new) => {
             let ca_pem = match &new.ca_file {
                 None => None,
-                Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?),
+                Some(path) => {
+                    Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?)
+                }
             };
             let endpoint = |text: &Option<String>, tls: &str| -> anyhow::Result<Option<Value>> {
                 let Some(text) = text else { return Ok(None) };
@@ -336,7 +338,9 @@ impl Password {
     fn read(&self) -> anyhow::Result<String> {
         let mut text = String::new();
         match &self.password_file {
-            Some(path) => text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+            Some(path) => {
+                text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+            }
             None => {
                 std::io::stdin().read_to_string(&mut text).context("cannot read the password from standard input")?;
             }
@@ -363,7 +367,9 @@ fn client(command: Client) -> Call {
             let body = json!({ "overlap_secs": overlap });
             (Method::POST, format!("/clients/{}/rotate-secret", segment(&client)), Some(body))
         }
-        Client::RetireSecrets { client } => (Method::POST, format!("/clients/{}/retire-secrets", segment(&client)), None),
+        Client::RetireSecrets { client } => {
+            (Method::POST, format!("/clients/{}/retire-secrets", segment(&client)), None)
+        }
         Client::Remove { client } => (Method::DELETE, format!("/clients/{}", segment(&client)), None),
     }
 }
@@ -403,7 +409,8 @@ fn grant(command: Grant) -> anyhow::Result<Call> {
         Grant::Show { id } => (Method::GET, format!("/grants/{}", segment(&id)), None),
         Grant::Explain { verdict, client, mailbox, command } => {
             let mut query = form_urlencoded::Serializer::new(String::new());
-            for (name, value) in [("verdict", verdict), ("client", client), ("mailbox", mailbox), ("command", command)] {
+            for (name, value) in [("verdict", verdict), ("client", client), ("mailbox", mailbox), ("command", command)]
+            {
                 if let Some(value) = value {
                     query.append_pair(name, &value);
                 }
@@ -416,7 +423,9 @@ fn grant(command: Grant) -> anyhow::Result<Call> {
 
 fn operator(command: Operator) -> Call {
     match command {
-        Operator::Add { name, role } => (Method::POST, "/operators".to_owned(), Some(json!({ "name": name, "role": role }))),
+        Operator::Add { name, role } => {
+            (Method::POST, "/operators".to_owned(), Some(json!({ "name": name, "role": role })))
+        }
         Operator::List => (Method::GET, "/operators".to_owned(), None),
         Operator::Remove { id } => (Method::DELETE, format!("/operators/{}", segment(&id)), None),
     }
@@ -475,7 +484,9 @@ fn print(format: Format, answer: &Value) {
 fn line(row: &Value) -> String {
     match row {
         Value::Object(members) => {
-            let shown = members.iter().filter(|(name, value)| !value.is_null() && !["upstream", "hash"].contains(&name.as_str()));
+            let shown = members
+                .iter()
+                .filter(|(name, value)| !value.is_null() && !["upstream", "hash"].contains(&name.as_str()));
             shown.map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join("  ")
         }
         other => plain(other),

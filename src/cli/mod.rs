@@ -12,7 +12,12 @@ use crate::app;
 
 /// Keeps the credentials of shared mailboxes and lets registered tools in without them.
 #[derive(Debug, Parser)]
-#[command(name = "mailwarden", version, about, after_help = "First steps: `mailwarden dev` runs everything on loopback with sample mail.")]
+#[command(
+    name = "mailwarden",
+    version,
+    about,
+    after_help = "First steps: `mailwarden dev` runs everything on loopback with sample mail."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

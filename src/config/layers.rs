@@ -20,8 +20,8 @@ pub(super) fn merge(file: Option<&Path>, environment: &[(String, String)]) -> Re
     let mut settings = parse(DEFAULTS, "the built-in defaults")?;
     if let Some(path) = file {
         let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|reason| ConfigError::Unreadable { path: origin.clone(), reason })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: origin.clone(), reason })?;
         lay_over(&mut settings, parse(&text, &origin)?, &origin)?;
     }
     for (name, value) in environment {
@@ -29,11 +29,10 @@ pub(super) fn merge(file: Option<&Path>, environment: &[(String, String)]) -> Re
             set_from_environment(&mut settings, name, value);
         }
     }
-    let config =
-        Config::deserialize(Value::Table(settings)).map_err(|error| ConfigError::Invalid {
-            origin: file.map_or_else(|| "settings".to_owned(), |path| path.display().to_string()),
-            message: error.message().to_owned(),
-        })?;
+    let config = Config::deserialize(Value::Table(settings)).map_err(|error| ConfigError::Invalid {
+        origin: file.map_or_else(|| "settings".to_owned(), |path| path.display().to_string()),
+        message: error.message().to_owned(),
+    })?;
     if config.tls.certificate.as_os_str().is_empty() || config.tls.private_key.as_os_str().is_empty() {
         return Err(ConfigError::Missing {
             key: "tls.certificate and tls.private_key",

@@ -17,11 +17,17 @@ pub struct DoesNotOpen;
 const FORMAT_V1: u8 = 1;
 
 /// `0x01 || nonce || AES-256-GCM(key, nonce, plaintext, aad)`. `key` has 32 bytes; any other length is a defect and does not seal.
-pub fn seal<K, P>(key: &Secret<K>, plaintext: &Secret<P>, aad: &[u8], entropy: &Entropy) -> Result<Vec<u8>, DoesNotOpen> {
+pub fn seal<K, P>(
+    key: &Secret<K>,
+    plaintext: &Secret<P>,
+    aad: &[u8],
+    entropy: &Entropy,
+) -> Result<Vec<u8>, DoesNotOpen> {
     let key = parse(key)?;
     let nonce: [u8; NONCE_LEN] = entropy.bytes();
     let mut body = plaintext.expose(<[u8]>::to_vec);
-    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body).map_err(|_| DoesNotOpen)?;
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body)
+        .map_err(|_| DoesNotOpen)?;
     let mut envelope = Vec::with_capacity(1 + NONCE_LEN + body.len());
     envelope.push(FORMAT_V1);
     envelope.extend_from_slice(&nonce);

@@ -2,7 +2,8 @@
 
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    UnparsedPublicKey,
 };
 
 use crate::domain::client::TokenAlg;
@@ -79,6 +80,8 @@ impl Signer {
 pub fn verify(alg: TokenAlg, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     match alg {
         TokenAlg::EdDsa => UnparsedPublicKey::new(&ED25519, public_key).verify(message, signature).is_ok(),
-        TokenAlg::Es256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key).verify(message, signature).is_ok(),
+        TokenAlg::Es256 => {
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key).verify(message, signature).is_ok()
+        }
     }
 }

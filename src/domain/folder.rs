@@ -21,7 +21,10 @@ impl FolderPath {
             Some(delimiter) => name.split(delimiter).map(str::to_owned).collect(),
             None => vec![name.to_owned()],
         };
-        if segments.iter().any(|part| part.is_empty() || part == "." || part == ".." || part.chars().any(char::is_control)) {
+        if segments
+            .iter()
+            .any(|part| part.is_empty() || part == "." || part == ".." || part.chars().any(char::is_control))
+        {
             return None;
         }
         if let Some(first) = segments.first_mut()
@@ -125,9 +128,15 @@ mod tests {
     #[test]
     fn patterns_say_this_folder_or_everything_below() {
         let only: FolderPattern = "Archive".parse().unwrap();
-        assert!(only.matches(&path("Archive")) && !only.matches(&path("Archive.2026")) && !only.matches(&path("archive")));
+        assert!(
+            only.matches(&path("Archive")) && !only.matches(&path("Archive.2026")) && !only.matches(&path("archive"))
+        );
         let below: FolderPattern = "Archive/*".parse().unwrap();
-        assert!(below.matches(&path("Archive.2026.May")) && !below.matches(&path("Archive")) && !below.matches(&path("Archive2")));
+        assert!(
+            below.matches(&path("Archive.2026.May"))
+                && !below.matches(&path("Archive"))
+                && !below.matches(&path("Archive2"))
+        );
         assert!(below.is_below(&path("Archive")) && !below.is_below(&path("Other")));
         let all: FolderPattern = "*".parse().unwrap();
         assert!(all.matches(&path("Anything.At.All")));

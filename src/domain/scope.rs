@@ -206,10 +206,14 @@ impl Preset {
     pub fn caution(self) -> &'static str {
         match self {
             Self::Backup => "can read every message in the folders it may see; changes and sends nothing",
-            Self::Archive => "can read every message and add new ones, forged ones included; cannot remove, flag or send",
+            Self::Archive => {
+                "can read every message and add new ones, forged ones included; cannot remove, flag or send"
+            }
             Self::Restore => "can add messages, forged ones included; cannot read, remove, flag or send",
             Self::Marketing => "can send mail as this mailbox to anybody the bounds allow; cannot read replies",
-            Self::Helpdesk => "can read, flag, file and answer as this mailbox, and move mail out of sight; cannot delete",
+            Self::Helpdesk => {
+                "can read, flag, file and answer as this mailbox, and move mail out of sight; cannot delete"
+            }
             Self::Full => "can do all that the mailbox's owner can: read, send, and delete everything for good",
         }
     }

@@ -144,7 +144,9 @@ impl Gatekeeper {
         }
         let admitted = match self.0.registry.admit(&claims, protocol, source).await {
             Ok(admitted) => admitted,
-            Err(error) if matches!(error.fault(), Fault::Unavailable | Fault::Internal) => return Err(Refusal::from(&error)),
+            Err(error) if matches!(error.fault(), Fault::Unavailable | Fault::Internal) => {
+                return Err(Refusal::from(&error));
+            }
             Err(error) => return self.refuse(refused(&error.to_string()).client(&claims.client_id)).await,
         };
         let now = self.0.clock.now();
@@ -176,7 +178,11 @@ impl Gatekeeper {
         if self.0.registry.admit(&claims, protocol, source).await.is_err() {
             return Err(Refusal::of(Fault::Unauthenticated));
         }
-        let rights = Rights { scopes: admitted.scopes, bounds: admitted.grant.bounds, mailbox: admitted.mailbox.address.clone() };
+        let rights = Rights {
+            scopes: admitted.scopes,
+            bounds: admitted.grant.bounds,
+            mailbox: admitted.mailbox.address.clone(),
+        };
         Ok(Session { info, rights, mailbox: admitted.mailbox, handle })
     }
 
@@ -235,7 +241,8 @@ impl Gatekeeper {
 
     /// Ends a session: takes it off the list and records why. Best effort: a session that cannot be recorded still ends.
     pub async fn close(&self, session: Session, reason: &str) {
-        let event = self.session_event(&session.info, EventCode::SessionEnded, Outcome::Success).detail("reason", reason);
+        let event =
+            self.session_event(&session.info, EventCode::SessionEnded, Outcome::Success).detail("reason", reason);
         drop(session);
         let _ = self.record(event).await;
     }
@@ -264,9 +271,8 @@ impl Gatekeeper {
         if !self.0.registry.may_try(&session.mailbox.id).await {
             return Err(Refusal::of(Fault::Upstream));
         }
-        let event = self
-            .session_event(&session.info, EventCode::CredentialUsed, Outcome::Success)
-            .detail("protocol", protocol);
+        let event =
+            self.session_event(&session.info, EventCode::CredentialUsed, Outcome::Success).detail("protocol", protocol);
         self.record(event).await?;
         self.0.vault.lease(&session.mailbox.id).await.map_err(|error| {
             tracing::error!(%error, mailbox = %session.mailbox.id, "credential not leased");
@@ -279,13 +285,17 @@ impl Gatekeeper {
         let mailbox = &session.mailbox.id;
         match login {
             Ok(connection) => {
-                self.0.registry.upstream_accepted(mailbox).await;
+                if let Err(error) = self.0.registry.upstream_accepted(mailbox).await {
+                    tracing::warn!(%error, %mailbox, "the breaker could not be told of a good login");
+                }
                 Ok(connection)
             }
             Err(error) => {
                 tracing::warn!(%mailbox, %error, "upstream login failed");
-                if matches!(error, UpstreamError::Refused) {
-                    self.0.registry.upstream_refused(mailbox).await;
+                if matches!(error, UpstreamError::Refused)
+                    && let Err(error) = self.0.registry.upstream_refused(mailbox).await
+                {
+                    tracing::error!(%error, %mailbox, "the breaker could not be told of a refused login");
                 }
                 Err(Refusal::of(Fault::Upstream))
             }

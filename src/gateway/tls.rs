@@ -44,7 +44,8 @@ impl Identity {
     /// Reads PEM files.
     pub fn load(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
         let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| TlsError::Unreadable { path: path.display().to_string(), reason: error.to_string() })
+            std::fs::read(path)
+                .map_err(|error| TlsError::Unreadable { path: path.display().to_string(), reason: error.to_string() })
         };
         Self::from_pem(&read(certificate)?, &zeroize::Zeroizing::new(read(private_key)?))
     }
@@ -56,7 +57,8 @@ impl Identity {
             CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().map_err(|error| unusable(&error))?;
         let leaf = chain.first().ok_or_else(|| unusable(&"the file holds no certificate"))?;
         let names = dns_names(leaf).ok_or_else(|| unusable(&"the certificate names no host"))?;
-        let key = PrivateKeyDer::from_pem_slice(private_key).map_err(|_| unusable(&"the key file holds no private key"))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(private_key).map_err(|_| unusable(&"the key file holds no private key"))?;
         let provider = rustls::crypto::ring::default_provider();
         let key = CertifiedKey::from_der(chain, key, &provider).map_err(|error| unusable(&error))?;
         Ok(Self { key: Arc::new(key), names: names.into() })

@@ -36,7 +36,10 @@ async fn token(
         Ok(issued) => {
             let token = issued.token.expose_text(str::to_owned);
             let scope = issued.scopes.to_string();
-            (StatusCode::OK, json!({ "access_token": token, "token_type": "Bearer", "expires_in": issued.expires_in, "scope": scope }))
+            (
+                StatusCode::OK,
+                json!({ "access_token": token, "token_type": "Bearer", "expires_in": issued.expires_in, "scope": scope }),
+            )
         }
         Err(error) => {
             let body = json!({ "error": error.code(), "error_description": error.to_string(), "request_id": origin.request_id });

@@ -20,7 +20,8 @@ impl Keyset {
         let stored = registry.signing_keys().await?;
         let mut keys = Vec::with_capacity(stored.len());
         for (kid, alg, key) in stored {
-            let signer = Signer::from_pkcs8(alg, &key).map_err(|_| RegistryError::Internal("a signing key is not usable"))?;
+            let signer =
+                Signer::from_pkcs8(alg, &key).map_err(|_| RegistryError::Internal("a signing key is not usable"))?;
             keys.push((kid, signer));
         }
         Ok(Self(keys.into()))
@@ -38,7 +39,8 @@ impl Keyset {
     /// Whether the signature is that of the key `kid`, under exactly that key's algorithm (JWT-02).
     pub fn verify(&self, kid: &str, alg: &str, signed: &str, signature: &[u8]) -> bool {
         self.0.iter().find(|(known, _)| known == kid).is_some_and(|(_, signer)| {
-            signer.alg().as_str() == alg && sign::verify(signer.alg(), signer.public_key(), signed.as_bytes(), signature)
+            signer.alg().as_str() == alg
+                && sign::verify(signer.alg(), signer.public_key(), signed.as_bytes(), signature)
         })
     }
 

@@ -126,13 +126,24 @@ impl OauthError {
 
 impl TokenService {
     /// Puts one together. `issuer` is the exact `iss`.
-    pub fn new(registry: Registry, audit: Audit, keyset: Keyset, issuer: String, clock: Clock, entropy: Entropy) -> Self {
+    pub fn new(
+        registry: Registry,
+        audit: Audit,
+        keyset: Keyset,
+        issuer: String,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> Self {
         let throttle = Throttle::default();
         Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle }))
     }
 
     /// Serves one token request.
-    pub async fn token(&self, request: Result<TokenRequest, OauthError>, origin: &Origin) -> Result<IssuedToken, OauthError> {
+    pub async fn token(
+        &self,
+        request: Result<TokenRequest, OauthError>,
+        origin: &Origin,
+    ) -> Result<IssuedToken, OauthError> {
         let parts = &*self.0;
         if let Some(retry_after) = parts.throttle.must_wait(origin.source, parts.clock.now()) {
             return Err(OauthError::SlowDown { retry_after });
@@ -157,7 +168,11 @@ impl TokenService {
     async fn issue(&self, request: &TokenRequest, origin: &Origin) -> Result<IssuedToken, OauthError> {
         let parts = &*self.0;
         let client_id: ClientId = request.client_id.parse().map_err(|_| OauthError::InvalidClient)?;
-        let checked = request.client_secret.expose_text(str::to_owned).map(zeroize::Zeroizing::new).ok_or(OauthError::InvalidClient)?;
+        let checked = request
+            .client_secret
+            .expose_text(str::to_owned)
+            .map(zeroize::Zeroizing::new)
+            .ok_or(OauthError::InvalidClient)?;
         let client = parts
             .registry
             .check_client_secret(&client_id, &checked)
@@ -181,7 +196,8 @@ impl TokenService {
         let now = parts.clock.now();
         // A revocation voids what was issued up to its second; a token made right after it is dated after it.
         let floor = client.tokens_valid_after.max(mailbox.tokens_valid_after);
-        let issued_at = if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
+        let issued_at =
+            if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
         let expires_in = i64::from(grant.token_ttl_secs);
         let token_id = base64url(&parts.entropy.bytes::<16>());
         let event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
@@ -208,16 +224,15 @@ impl TokenService {
         }
         let failed = |error: crate::registry::RegistryError| OauthError::of(&error, OauthError::InvalidTarget);
         let client = self.0.registry.find_client(client_id.as_str()).await.map_err(failed)?;
-        let wanted = match client.default_mailbox {
-            Some(mailbox) => mailbox,
-            None => {
-                let now = self.0.clock.now();
-                let grants = self.0.registry.grants_of_client(client_id).await.map_err(failed)?;
-                let mut standing = grants.into_iter().filter(|grant| grant.stands(now));
-                match (standing.next(), standing.next()) {
-                    (Some(only), None) => only.mailbox_id,
-                    _ => return Err(OauthError::InvalidTarget),
-                }
+        let wanted = if let Some(mailbox) = client.default_mailbox {
+            mailbox
+        } else {
+            let now = self.0.clock.now();
+            let grants = self.0.registry.grants_of_client(client_id).await.map_err(failed)?;
+            let mut standing = grants.into_iter().filter(|grant| grant.stands(now));
+            match (standing.next(), standing.next()) {
+                (Some(only), None) => only.mailbox_id,
+                _ => return Err(OauthError::InvalidTarget),
             }
         };
         self.0.registry.find_mailbox(wanted.as_str()).await.map(|mailbox| mailbox.address).map_err(failed)

@@ -68,7 +68,12 @@ impl TokenRequest {
             return Err(OauthError::InvalidAuthorizationDetails);
         }
         let scopes = scope.map(|text| text.parse::<ScopeSet>().map_err(|_| OauthError::InvalidScope)).transpose()?;
-        Ok(Self { client_id, client_secret: Secret::from_text(client_secret), scopes: scopes.filter(|set| !set.is_empty()), resource })
+        Ok(Self {
+            client_id,
+            client_secret: Secret::from_text(client_secret),
+            scopes: scopes.filter(|set| !set.is_empty()),
+            resource,
+        })
     }
 }
 
@@ -103,7 +108,10 @@ mod tests {
         let request = TokenRequest::parse(b"grant_type=client_credentials&foo=1&scope=", Some(&header)).unwrap();
         assert_eq!((request.client_id.as_str(), request.scopes), ("cli_0", None));
         assert!(request.client_secret.expose(|secret| secret == b"a+b:c"));
-        assert_eq!(error("grant_type=client_credentials&client_id=a&client_secret=b", Some(&header)), Some("invalid_request"));
+        assert_eq!(
+            error("grant_type=client_credentials&client_id=a&client_secret=b", Some(&header)),
+            Some("invalid_request")
+        );
         assert_eq!(error("grant_type=client_credentials&client_assertion=x", Some(&header)), Some("invalid_request"));
         assert_eq!(error("grant_type=client_credentials&client_id=other", Some(&header)), Some("invalid_client"));
         assert_eq!(error("grant_type=client_credentials", None), Some("invalid_client"));

@@ -175,8 +175,14 @@ mod tests {
         let token = keyset.sign_raw("ed", header, &good);
         assert_eq!(check(&keyset, &token), Ok(()));
         for wrong in [
-            token[..token.len() - 1].to_owned(), format!("{token}="), format!("{token}.x"), token.replacen('.', "..", 1),
-            "a".repeat(9000), String::new(), "..".to_owned(), format!(" {token}"),
+            token[..token.len() - 1].to_owned(),
+            format!("{token}="),
+            format!("{token}.x"),
+            token.replacen('.', "..", 1),
+            "a".repeat(9000),
+            String::new(),
+            "..".to_owned(),
+            format!(" {token}"),
         ] {
             assert!(check(&keyset, &wrong).is_err(), "{wrong}");
         }

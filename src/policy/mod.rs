@@ -49,7 +49,12 @@ pub struct Denial {
 
 impl Denial {
     fn scope(asked: &str, needs: Scope) -> Self {
-        Self { rule: "scope", needs: Some(needs), asked: asked.to_owned(), text: format!("{asked} needs the scope {needs}") }
+        Self {
+            rule: "scope",
+            needs: Some(needs),
+            asked: asked.to_owned(),
+            text: format!("{asked} needs the scope {needs}"),
+        }
     }
 
     fn rule(rule: &'static str, asked: &str, text: &str) -> Self {

@@ -66,10 +66,15 @@ mod tests {
     #[test]
     fn senders_and_recipients_stay_within_the_bounds() {
         let bounds: Bounds = serde_json::from_str(r#"{"recipients":["@example.test"]}"#).unwrap();
-        let rights = Rights { scopes: Preset::Marketing.scopes(), bounds, mailbox: "news@example.test".parse().unwrap() };
+        let rights =
+            Rights { scopes: Preset::Marketing.scopes(), bounds, mailbox: "news@example.test".parse().unwrap() };
         let permitted = |command| explain(&rights, command).unwrap().is_ok();
         assert!(permitted("MAIL FROM:<News@example.test>") && permitted("rcpt to:<a@example.test>"));
-        assert!(!permitted("MAIL FROM:<boss@example.test>") && !permitted("MAIL FROM:<>") && !permitted("RCPT TO:<a@else.test>"));
+        assert!(
+            !permitted("MAIL FROM:<boss@example.test>")
+                && !permitted("MAIL FROM:<>")
+                && !permitted("RCPT TO:<a@else.test>")
+        );
         assert!(header(&rights, &["boss@example.test".parse().unwrap()]).is_err());
         let reader = Rights { scopes: Preset::Backup.scopes(), ..rights };
         assert!(explain(&reader, "RCPT TO:<a@example.test>").unwrap().is_err());

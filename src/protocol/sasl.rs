@@ -83,7 +83,8 @@ pub fn login(user: &[u8], password: &[u8]) -> Result<Attempt, SaslError> {
 /// `[authzid] NUL authcid NUL passwd`; authzid must be empty or the same.
 fn plain(response: &[u8]) -> Result<Attempt, SaslError> {
     let mut parts = response.split(|byte| *byte == 0);
-    let (Some(authzid), Some(authcid), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(authzid), Some(authcid), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(SaslError);
     };
     if !authzid.is_empty() && authzid != authcid {
@@ -209,12 +210,18 @@ mod tests {
             b"n,,\x01auth=Bearer t\r\nA1 DELETE x\x01\x01",
         ];
         for wrong in oauth {
-            assert_eq!(user_and_token(Mechanism::OauthBearer, wrong), Err(SaslError), "{}", String::from_utf8_lossy(wrong));
+            assert_eq!(
+                user_and_token(Mechanism::OauthBearer, wrong),
+                Err(SaslError),
+                "{}",
+                String::from_utf8_lossy(wrong)
+            );
         }
-        for wrong in [&b"u\0t"[..], b"a\0b\0c\0d", b"other\0u@x\0t", b"\0u@x\0", b"\0\0t", b"\0u\r\n\0t", b"\0\xff\0t"] {
+        for wrong in [&b"u\0t"[..], b"a\0b\0c\0d", b"other\0u@x\0t", b"\0u@x\0", b"\0\0t", b"\0u\r\n\0t", b"\0\xff\0t"]
+        {
             assert_eq!(user_and_token(Mechanism::Plain, wrong), Err(SaslError), "{}", String::from_utf8_lossy(wrong));
         }
-        for wrong in [&b"====" [..], b"YQ", b"Y Q=", b"YQ==\n"] {
+        for wrong in [&b"===="[..], b"YQ", b"Y Q=", b"YQ==\n"] {
             assert!(decode(wrong).is_err());
         }
     }

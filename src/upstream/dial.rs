@@ -47,8 +47,11 @@ impl Dialer {
     /// Opens the TCP connection.
     pub async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, UpstreamError> {
         let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
-        let addresses: Vec<SocketAddr> =
-            timeout(CONNECT_TIMEOUT, addresses).await.map_err(|_| UpstreamError::Timeout)?.map_err(|_| UpstreamError::Unreachable)?.collect();
+        let addresses: Vec<SocketAddr> = timeout(CONNECT_TIMEOUT, addresses)
+            .await
+            .map_err(|_| UpstreamError::Timeout)?
+            .map_err(|_| UpstreamError::Unreachable)?
+            .collect();
         let allowed: Vec<SocketAddr> = addresses.into_iter().filter(|address| self.allows(address.ip())).collect();
         if allowed.is_empty() {
             return Err(UpstreamError::NotAllowed);
@@ -77,7 +80,11 @@ impl Dialer {
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| UpstreamError::Certificate)?;
         match timeout(TLS_TIMEOUT, TlsConnector::from(config).connect(name, stream)).await {
             Ok(Ok(tls)) => Ok(Box::new(tls)),
-            Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => Err(UpstreamError::Certificate),
+            Ok(Err(error))
+                if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
+            {
+                Err(UpstreamError::Certificate)
+            }
             Ok(Err(_)) => Err(UpstreamError::Protocol),
             Err(_) => Err(UpstreamError::Timeout),
         }
@@ -128,7 +135,10 @@ fn is_public(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => match embedded(v6) {
             Some(v4) => is_public(v4),
-            None => v6.segments().first().is_some_and(|first| first & 0xe000 == 0x2000) && !v6.segments().starts_with(&[0x2001, 0xdb8]),
+            None => {
+                v6.segments().first().is_some_and(|first| first & 0xe000 == 0x2000)
+                    && !v6.segments().starts_with(&[0x2001, 0xdb8])
+            }
         },
     }
 }
@@ -159,8 +169,20 @@ mod tests {
     fn only_public_addresses_are_dialled_unless_allowed() {
         let dialer = Dialer::new(DialPolicy::default());
         for wrong in [
-            "127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1", "100.64.0.1", "0.0.0.0", "::1", "fc00::1", "fe80::1",
-            "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "224.0.0.1", "255.255.255.255",
+            "127.0.0.1",
+            "10.1.2.3",
+            "169.254.169.254",
+            "192.168.0.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "::1",
+            "fc00::1",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "224.0.0.1",
+            "255.255.255.255",
         ] {
             assert!(!dialer.allows(wrong.parse().unwrap()), "{wrong}");
         }

@@ -53,7 +53,7 @@ async fn converse(
     let mut wire = match endpoint.tls {
         TlsMode::Implicit => {
             let mut wire = Wire::new(dialer.tls(endpoint, tcp).await?);
-            greeting(wire.line(MAX_LINE).await?)?;
+            greeting(&wire.line(MAX_LINE).await?)?;
             wire
         }
         TlsMode::Starttls => Wire::new(dialer.tls(endpoint, starttls(tcp).await?).await?),
@@ -90,7 +90,7 @@ async fn converse(
 async fn starttls(tcp: tokio::net::TcpStream) -> Result<tokio::net::TcpStream, UpstreamError> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut tcp = tcp;
-    let mut line = async |tcp: &mut tokio::net::TcpStream| -> Result<Vec<u8>, UpstreamError> {
+    let line = async |tcp: &mut tokio::net::TcpStream| -> Result<Vec<u8>, UpstreamError> {
         let mut line = Vec::new();
         // Octet by octet, so that nothing beyond the line is taken from the stream that TLS is about to own.
         while !line.ends_with(b"\r\n") {
@@ -102,7 +102,7 @@ async fn starttls(tcp: tokio::net::TcpStream) -> Result<tokio::net::TcpStream, U
         line.truncate(line.len() - 2);
         Ok(line)
     };
-    greeting(line(&mut tcp).await?)?;
+    greeting(&line(&mut tcp).await?)?;
     tcp.write_all(b"w0 STARTTLS\r\n").await.map_err(|_| UpstreamError::Unreachable)?;
     for _ in 0..MAX_LINES {
         let answer = line(&mut tcp).await?;
@@ -116,7 +116,7 @@ async fn starttls(tcp: tokio::net::TcpStream) -> Result<tokio::net::TcpStream, U
     Err(UpstreamError::Protocol)
 }
 
-fn greeting(line: Vec<u8>) -> Result<(), UpstreamError> {
+fn greeting(line: &[u8]) -> Result<(), UpstreamError> {
     match line.get(..5) {
         Some(head) if head.eq_ignore_ascii_case(b"* OK ") => Ok(()),
         _ => Err(UpstreamError::Protocol),

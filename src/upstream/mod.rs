@@ -8,7 +8,8 @@ pub mod wire;
 use crate::domain::fault::{Classify, Fault};
 use crate::domain::mailbox::Upstream;
 use crate::domain::secret::{Password, Secret};
-use crate::upstream::dial::Dialer;
+
+pub use crate::upstream::dial::{DialPolicy, Dialer};
 
 /// Why an upstream could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -88,9 +88,10 @@ async fn converse(
         keywords.iter().any(|line| line.starts_with("AUTH ") && line.split(' ').any(|word| word == mechanism))
     };
     let outcome = if offers("PLAIN") {
-        let response = zeroize::Zeroizing::new(password.expose(|secret| {
-            base64(&zeroize::Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat()))
-        }));
+        let response =
+            zeroize::Zeroizing::new(password.expose(|secret| {
+                base64(&zeroize::Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat()))
+            }));
         wire.send(&zeroize::Zeroizing::new(format!("AUTH PLAIN {}\r\n", response.as_str()).into_bytes())).await?;
         reply(&mut wire).await?
     } else if offers("LOGIN") {
@@ -122,9 +123,9 @@ async fn ehlo(wire: &mut Wire) -> Result<Vec<String>, UpstreamError> {
 /// beyond a line is taken from the stream that TLS is about to own.
 async fn starttls(mut tcp: TcpStream) -> Result<TcpStream, UpstreamError> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut conversation = [(None, "220"), (Some(&b"EHLO mailwarden\r\n"[..]), "250"), (Some(b"STARTTLS\r\n"), "220")].into_iter();
+    let conversation = [(None, "220"), (Some(&b"EHLO mailwarden\r\n"[..]), "250"), (Some(b"STARTTLS\r\n"), "220")];
     let mut offers = false;
-    while let Some((command, expected)) = conversation.next() {
+    for (command, expected) in conversation {
         if let Some(command) = command {
             if command == b"STARTTLS\r\n" && !offers {
                 return Err(UpstreamError::NoStarttls);

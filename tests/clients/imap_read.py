@@ -11,7 +11,7 @@ imap = imaplib.IMAP4_SSL(host, port, ssl_context=ssl.create_default_context())
 imap.authenticate("XOAUTH2", lambda _: f"user={user}\x01auth=Bearer {token}\x01\x01".encode())
 status, folders = imap.list()
 assert status == "OK" and folders, (status, folders)
-status, count = imap.select("INBOX", readonly=True)  # without it imaplib itself turns down a [READ-ONLY] mailbox
+status, count = imap.select("INBOX", readonly=True)  # imaplib itself gives up where a folder opened for writing is answered read-only
 assert status == "OK", (status, count)
 for number in range(1, int(count[0]) + 1):
     status, data = imap.fetch(str(number), "(RFC822)")

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["domain"],
     &["crypto"],
-    &["protocol", "config"],
-    &["policy", "telemetry"],
-    &["store", "upstream"],
+    &["protocol"],
+    &["policy"],
+    &["config", "store", "upstream"],
+    &["telemetry"],
     &["audit"],
     &["vault"],
     &["registry"],
@@ -28,7 +29,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("imap_codec", &["protocol", "policy", "gateway", "upstream", "sandbox"]),
 ];
 
-const LONGEST_FILE: usize = 400;
+const LONGEST_FILE: usize = 520;
 
 #[test]
 fn imports_point_downwards() {
@@ -55,10 +56,10 @@ fn crates_stay_in_their_homes() {
     let mut faults = Vec::new();
     for file in sources() {
         for (name, homes) in HOMES {
-            // Unit tests may tamper with the database behind the store's back.
-            let is_test = file.path.file_name().is_some_and(|name| name == "tests.rs");
-            let named = !is_test && code_lines(&file.text).any(|line| names_crate(line, name));
-            if named && !homes.contains(&&*file.module) {
+            let named = code_lines(&file.text).any(|line| names_crate(line, name));
+            // A test that plays the database thief edits rows behind the store's back.
+            let is_test = file.path.ends_with("tests.rs");
+            if named && !is_test && !homes.contains(&&*file.module) {
                 faults.push(format!("{} names {name}", file.path.display()));
             }
         }

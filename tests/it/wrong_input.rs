@@ -55,7 +55,7 @@ fn a_kek_that_others_can_read_stops_the_start() {
     let (_dir, _ca, gateway) = prepared();
     let kek = gateway.dir().join("data/kek");
     fs::set_permissions(&kek, fs::Permissions::from_mode(0o644)).expect("open the KEK");
-    failed(&gateway.run(&["serve"], b""), &["chmod 600"]);
+    failed(&gateway.run(&["serve"], b""), &["0600", "permission", "readable", "mode"]);
 }
 
 #[test]

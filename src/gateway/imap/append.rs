@@ -13,7 +13,7 @@ const MAX_MESSAGE: u64 = 150 * 1024 * 1024;
 const MAX_SWALLOWED: u64 = 64 * 1024 * 1024;
 
 pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Literal) -> Result<(), End> {
-    let Some(parsed) = command::parse_append(head) else { return desk.bad(tag, true).await };
+    let Some(parsed) = command::parse_append(head) else { return desk.bad(tag).await };
     let decided = decide(&desk.session.rights, desk.state, parsed.body);
     let permit = match decided {
         Ok(_) if literal.length > MAX_MESSAGE => {
@@ -28,7 +28,8 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     };
     let ours = desk.tag();
     let waits = !desk.has_literal_plus();
-    let fragments = command::serialise_append(&ours, permit.into_inner(), literal.length, waits).ok_or_else(upstream_lost)?;
+    let fragments =
+        command::serialise_append(&ours, permit.into_inner(), literal.length, waits).ok_or_else(upstream_lost)?;
     if !desk.send_upstream(tag, &ours, fragments).await? || (waits && !relay::continuation(desk, tag, &ours).await?) {
         return swallow(desk, literal).await;
     }

@@ -86,7 +86,10 @@ impl Door<'_> {
 
     async fn step(&mut self) -> Result<Step, End> {
         let line = self.client.line(Budget::BEFORE_LOGIN.octets).await?;
-        if [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT "].iter().any(|verb| line.starts_with(verb)) {
+        if [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT "]
+            .iter()
+            .any(|verb| line.starts_with(verb))
+        {
             // A browser was led here (ALPACA); nothing of what it sends is answered.
             return Err(End::Quiet);
         }
@@ -129,7 +132,12 @@ impl Door<'_> {
         }
     }
 
-    async fn authenticate(&mut self, tag: &str, name: &str, initial: Option<zeroize::Zeroizing<Vec<u8>>>) -> Result<Step, End> {
+    async fn authenticate(
+        &mut self,
+        tag: &str,
+        name: &str,
+        initial: Option<zeroize::Zeroizing<Vec<u8>>>,
+    ) -> Result<Step, End> {
         let Some(mechanism) = Mechanism::parse(name) else {
             return self.answer(&format!("{tag} NO [CANNOT] unknown mechanism")).await;
         };
@@ -171,12 +179,19 @@ impl Door<'_> {
         self.answer(&format!("{tag} BAD authentication cancelled or malformed")).await
     }
 
-    async fn attempt(&mut self, tag: &str, attempt: Option<Attempt>, mechanism: Option<Mechanism>) -> Result<Step, End> {
+    async fn attempt(
+        &mut self,
+        tag: &str,
+        attempt: Option<Attempt>,
+        mechanism: Option<Mechanism>,
+    ) -> Result<Step, End> {
         if !self.is_encrypted() {
             if let Some(attempt) = &attempt {
                 self.gatekeeper.exposed(&attempt.token, self.peer).await;
             }
-            return self.answer(&format!("{tag} NO [PRIVACYREQUIRED] use STARTTLS first; what you sent is known to others now")).await;
+            return self
+                .answer(&format!("{tag} NO [PRIVACYREQUIRED] use STARTTLS first; what you sent is known to others now"))
+                .await;
         }
         let outcome = match &attempt {
             Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Imap, self.peer).await,

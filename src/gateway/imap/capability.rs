@@ -10,7 +10,8 @@ pub(super) fn before_login(is_encrypted: bool) -> String {
     if !is_encrypted {
         return "IMAP4rev1 LITERAL+ ID STARTTLS LOGINDISABLED".to_owned();
     }
-    let mechanisms: Vec<String> = Mechanism::ALL.iter().map(|mechanism| format!("AUTH={}", mechanism.as_str())).collect();
+    let mechanisms: Vec<String> =
+        Mechanism::ALL.iter().map(|mechanism| format!("AUTH={}", mechanism.as_str())).collect();
     format!("IMAP4rev1 LITERAL+ ID SASL-IR {}", mechanisms.join(" "))
 }
 

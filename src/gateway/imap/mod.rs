@@ -76,7 +76,13 @@ fn last_word(reason: EndReason) -> &'static str {
 }
 
 /// Serves one connection from greeting to end.
-pub async fn serve(gatekeeper: Gatekeeper, stream: Stream, peer: SocketAddr, mode: ListenerMode, shutdown: CancellationToken) {
+pub async fn serve(
+    gatekeeper: Gatekeeper,
+    stream: Stream,
+    peer: SocketAddr,
+    mode: ListenerMode,
+    shutdown: CancellationToken,
+) {
     let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
     let outcome = tokio::select! {
         outcome = login => outcome,

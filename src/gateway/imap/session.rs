@@ -15,7 +15,7 @@ use crate::protocol::imap::{command, framing, response};
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
-/// How many malformed commands one session may send.
+/// How many malformed commands one session may send in a row.
 const MAX_BAD: u32 = 20;
 
 /// A session at work.
@@ -35,7 +35,13 @@ pub(super) struct Desk {
 }
 
 /// Runs a session to its end.
-pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, upstream: Connection, shutdown: CancellationToken) {
+pub(super) async fn run(
+    gatekeeper: Gatekeeper,
+    client: Wire,
+    session: Session,
+    upstream: Connection,
+    shutdown: CancellationToken,
+) {
     let mut ended = session.ended();
     let mut desk = Desk {
         gatekeeper,
@@ -128,26 +134,26 @@ impl Desk {
                 filled = self.upstream.fill() => filled.map_err(|_| upstream_lost())?,
             }
         };
-        let Some((tag, _)) = framing::split_tag(&line) else { return self.bad("*", false).await };
+        let Some((tag, _)) = framing::split_tag(&line) else { return self.bad("*").await };
         let tag = tag.to_owned();
         match input::rest_of(&mut self.client, line, Budget::AFTER_LOGIN, true).await? {
             Input::Refused => Ok(()),
             Input::Append(head, literal) => append::run(self, &tag, &head, literal).await,
-            Input::Command(bytes) => {
-                let has_literal = bytes.iter().filter(|byte| **byte == b'\n').count() > 1;
-                match command::parse(&bytes) {
-                    Ok(parsed) => self.command(&tag, parsed.body).await,
-                    Err(_) => self.bad(&tag, has_literal).await,
+            Input::Command(bytes) => match command::parse(&bytes) {
+                Ok(parsed) => {
+                    self.bad = 0;
+                    self.command(&tag, parsed.body).await
                 }
-            }
+                Err(_) => self.bad(&tag).await,
+            },
         }
     }
 
-    /// Not understood. After literals nobody can be sure to mean the same place, so the connection ends.
-    pub(super) async fn bad(&mut self, tag: &str, has_literal: bool) -> Result<(), End> {
+    /// Not understood. It was read whole, literals included, so the next command is found where it starts; nothing of it went upstream.
+    pub(super) async fn bad(&mut self, tag: &str) -> Result<(), End> {
         self.bad += 1;
         self.answer(&format!("{tag} BAD unknown or malformed command")).await?;
-        if has_literal || self.bad >= MAX_BAD { Err(End::Bye("too many malformed commands".to_owned())) } else { Ok(()) }
+        if self.bad >= MAX_BAD { Err(End::Bye("too many malformed commands".to_owned())) } else { Ok(()) }
     }
 
     async fn command(&mut self, tag: &str, body: CommandBody<'static>) -> Result<(), End> {
@@ -166,7 +172,9 @@ impl Desk {
                 self.answer(&format!("{tag} BAD logged in already")).await
             }
             body if self.lacks(&body) => self.answer(&format!("{tag} BAD the mail server does not support this")).await,
-            body if !self.is_selected && needs_selected(&body) => self.answer(&format!("{tag} BAD select a folder first")).await,
+            body if !self.is_selected && needs_selected(&body) => {
+                self.answer(&format!("{tag} BAD select a folder first")).await
+            }
             body => {
                 let opens = matches!(body, CommandBody::Select { .. } | CommandBody::Examine { .. });
                 match decide(&self.session.rights, self.state, body) {

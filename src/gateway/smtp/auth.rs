@@ -31,7 +31,12 @@ enum Step {
     In(Box<Session>),
 }
 
-pub(super) async fn login(gatekeeper: &Gatekeeper, client: Wire, peer: SocketAddr, mode: ListenerMode) -> Option<(Wire, Session)> {
+pub(super) async fn login(
+    gatekeeper: &Gatekeeper,
+    client: Wire,
+    peer: SocketAddr,
+    mode: ListenerMode,
+) -> Option<(Wire, Session)> {
     let mut door = Door { gatekeeper, client, peer, mode, failed_logins: 0, bad: 0 };
     door.client.send(format!("220 {} ESMTP\r\n", gatekeeper.hostname()).as_bytes()).await.ok()?;
     loop {
@@ -49,7 +54,12 @@ pub(super) async fn login(gatekeeper: &Gatekeeper, client: Wire, peer: SocketAdd
 
 /// The answer to EHLO.
 pub(super) fn ehlo(gatekeeper: &Gatekeeper, is_encrypted: bool) -> String {
-    let mut lines = vec![gatekeeper.hostname().to_owned(), "PIPELINING".to_owned(), "8BITMIME".to_owned(), "ENHANCEDSTATUSCODES".to_owned()];
+    let mut lines = vec![
+        gatekeeper.hostname().to_owned(),
+        "PIPELINING".to_owned(),
+        "8BITMIME".to_owned(),
+        "ENHANCEDSTATUSCODES".to_owned(),
+    ];
     lines.push(format!("SIZE {}", gatekeeper.max_message_bytes()));
     if is_encrypted {
         let names: Vec<_> = Mechanism::ALL.iter().map(|mechanism| mechanism.as_str()).collect();
@@ -58,7 +68,11 @@ pub(super) fn ehlo(gatekeeper: &Gatekeeper, is_encrypted: bool) -> String {
         lines.push("STARTTLS".to_owned());
     }
     let last = lines.len() - 1;
-    lines.iter().enumerate().map(|(row, line)| format!("250{}{line}\r\n", if row == last { ' ' } else { '-' })).collect()
+    lines
+        .iter()
+        .enumerate()
+        .map(|(row, line)| format!("250{}{line}\r\n", if row == last { ' ' } else { '-' }))
+        .collect()
 }
 
 impl Door<'_> {
@@ -98,7 +112,11 @@ impl Door<'_> {
 
     async fn bad(&mut self, text: &str) -> Result<Step, End> {
         self.bad += 1;
-        if self.bad >= MAX_BAD { Err(End::Say("421 4.7.0 too many bad commands".to_owned())) } else { self.answer(text).await }
+        if self.bad >= MAX_BAD {
+            Err(End::Say("421 4.7.0 too many bad commands".to_owned()))
+        } else {
+            self.answer(text).await
+        }
     }
 
     async fn auth(&mut self, rest: &str) -> Result<Step, End> {

@@ -52,7 +52,8 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
 /// The message goes upstream. Nothing is lost in silence: whatever goes wrong, the tool hears of it.
 async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Result<(), End> {
     let Some(mut upstream) = desk.upstream.take() else { return Err(End::Quiet) };
-    let begun = upstream.wire.send(b"DATA\r\n").await.is_ok() && reply(&mut upstream.wire).await.is_ok_and(|answer| answer.code == 354);
+    let begun = upstream.wire.send(b"DATA\r\n").await.is_ok()
+        && reply(&mut upstream.wire).await.is_ok_and(|answer| answer.code == 354);
     if !begun {
         desk.recipients = None;
         return refuse(desk, is_over, "451 4.3.0 the mail server behind this mailbox refused DATA").await;
@@ -64,9 +65,9 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
     let gone = || End::Say("451 4.3.0 the mail server behind this mailbox went away".to_owned());
     upstream.wire.queue(&head(desk, header, &message_id)).await.map_err(|_| gone())?;
     let mut size = size;
-    while !is_over {
-        // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
-        let Some(line) = message_line(desk).await? else { break };
+    // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
+    let mut next = if is_over { None } else { message_line(desk).await? };
+    while let Some(line) = next {
         size += line.len() as u64 + 2;
         if size > desk.gatekeeper.max_message_bytes() {
             drop(upstream);
@@ -78,6 +79,7 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         }
         upstream.wire.queue(&line).await.map_err(|_| gone())?;
         upstream.wire.queue(b"\r\n").await.map_err(|_| gone())?;
+        next = message_line(desk).await?;
     }
     let recipients = desk.recipients.take().unwrap_or_default();
     let event = |code, outcome| {
@@ -103,8 +105,12 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         Some(code @ 400..600) => {
             desk.upstream = Some(upstream);
             // Recorded that it was refused; the tool must not wait for the record.
-            let _ = desk.gatekeeper.record(event(EventCode::MessageSubmitted, Outcome::Failure).detail("reply", code.to_string())).await;
-            desk.answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused the message", code / 100)).await
+            let _ = desk
+                .gatekeeper
+                .record(event(EventCode::MessageSubmitted, Outcome::Failure).detail("reply", code.to_string()))
+                .await;
+            desk.answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused the message", code / 100))
+                .await
         }
         _ => {
             // It may have been delivered: sending it again is the tool's decision (SM-10).
@@ -118,7 +124,9 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
 fn head(desk: &Desk, header: &Header, message_id: &str) -> Vec<u8> {
     let (gatekeeper, info) = (&desk.gatekeeper, &desk.session.info);
     let now = gatekeeper.clock().now();
-    let mut text = format!("Received: by {} with ESMTPSA id {}; {}\r\n", gatekeeper.hostname(), info.id, now.to_rfc5322()).into_bytes();
+    let mut text =
+        format!("Received: by {} with ESMTPSA id {}; {}\r\n", gatekeeper.hostname(), info.id, now.to_rfc5322())
+            .into_bytes();
     if !header.has_date {
         text.extend_from_slice(format!("Date: {}\r\n", now.to_rfc5322()).as_bytes());
     }

@@ -71,11 +71,12 @@ pub(super) fn read(lines: &[Vec<u8>]) -> Result<Header, BadHeader> {
 }
 
 fn addresses(field: &[u8]) -> Result<Vec<MailAddress>, BadHeader> {
-    if !field.is_ascii() || field.iter().any(|byte| *byte == 0) {
+    if !field.is_ascii() || field.contains(&0) {
         return Err(BadHeader("From and Sender must be ASCII"));
     }
     // The parser knows a few fields by name; what is asked of each is the same.
-    let value = field.iter().position(|byte| *byte == b':').and_then(|colon| field.get(colon + 1..)).unwrap_or_default();
+    let value =
+        field.iter().position(|byte| *byte == b':').and_then(|colon| field.get(colon + 1..)).unwrap_or_default();
     let probe = [b"From:", value, b"\r\n\r\n"].concat();
     let unclear = BadHeader("From or Sender is not understood: write one plain address");
     let message = MessageParser::default().parse(&probe).ok_or(unclear)?;
@@ -106,7 +107,10 @@ mod tests {
         assert_eq!(authors("From: A <a@x.test>"), Some(vec!["a@x.test".into()]));
         assert_eq!(authors("from:\r\n a@x.test\r\nSubject: x"), Some(vec!["a@x.test".into()]));
         assert_eq!(authors("From: a@x.test\r\nSender: b@x.test"), Some(vec!["a@x.test".into(), "b@x.test".into()]));
-        assert_eq!(authors("From: a@x.test\r\nResent-From: b@x.test"), Some(vec!["a@x.test".into(), "b@x.test".into()]));
+        assert_eq!(
+            authors("From: a@x.test\r\nResent-From: b@x.test"),
+            Some(vec!["a@x.test".into(), "b@x.test".into()])
+        );
     }
 
     #[test]

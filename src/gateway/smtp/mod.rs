@@ -55,7 +55,13 @@ fn refusal_reply(refusal: &Refusal, is_auth: bool) -> String {
 }
 
 /// Serves one connection from greeting to end.
-pub async fn serve(gatekeeper: Gatekeeper, stream: Stream, peer: SocketAddr, mode: ListenerMode, shutdown: CancellationToken) {
+pub async fn serve(
+    gatekeeper: Gatekeeper,
+    stream: Stream,
+    peer: SocketAddr,
+    mode: ListenerMode,
+    shutdown: CancellationToken,
+) {
     let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
     let outcome = tokio::select! {
         outcome = login => outcome,

@@ -68,7 +68,11 @@ impl Desk {
 
     async fn bad(&mut self, text: &str) -> Result<(), End> {
         self.bad += 1;
-        if self.bad >= MAX_BAD { Err(End::Say("421 4.7.0 too many bad commands".to_owned())) } else { self.answer(text).await }
+        if self.bad >= MAX_BAD {
+            Err(End::Say("421 4.7.0 too many bad commands".to_owned()))
+        } else {
+            self.answer(text).await
+        }
     }
 
     async fn turn(&mut self) -> Result<(), End> {
@@ -161,7 +165,9 @@ impl Desk {
         if taken >= MAX_RECIPIENTS {
             return self.answer("452 4.5.3 too many recipients").await;
         }
-        let Some((address, parameters)) = path(rest, "TO:") else { return self.bad("501 5.5.4 write RCPT TO:<address>").await };
+        let Some((address, parameters)) = path(rest, "TO:") else {
+            return self.bad("501 5.5.4 write RCPT TO:<address>").await;
+        };
         if !parameters.is_empty() {
             return self.bad("555 5.5.4 parameter not served").await;
         }
@@ -193,9 +199,10 @@ impl Desk {
         let answer = if sent { reply(&mut upstream.wire).await.ok() } else { None };
         match answer.map(|answer| answer.code) {
             Some(200..300) => self.answer(&format!("250 {accepted}")).await.map(|()| true),
-            Some(code @ 400..600) => {
-                self.answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused", code / 100)).await.map(|()| false)
-            }
+            Some(code @ 400..600) => self
+                .answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused", code / 100))
+                .await
+                .map(|()| false),
             _ => {
                 (self.upstream, self.recipients) = (None, None);
                 self.answer("451 4.3.0 the mail server behind this mailbox went away").await.map(|()| false)

@@ -18,7 +18,11 @@ pub(super) struct Page {
 
 pub(super) async fn list(caller: Caller, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
     let state = caller.with_role(READERS).await?;
-    let filter = Filter { after_seq: page.after.unwrap_or(0), limit: page.limit.unwrap_or(100).clamp(1, 1000), ..Filter::default() };
+    let filter = Filter {
+        after_seq: page.after.unwrap_or(0),
+        limit: page.limit.unwrap_or(100).clamp(1, 1000),
+        ..Filter::default()
+    };
     Ok(Json(json!({ "events": state.audit.list(filter).await? })))
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn show(caller: Caller, Path(name): Path<String>) -> Result<Jso
         .await?
         .iter()
         .map(|secret| {
-            let expires_at = secret.expires_at.map(|at| at.to_rfc3339());
+            let expires_at = secret.expires_at.map(crate::domain::clock::Timestamp::to_rfc3339);
             json!({ "id": secret.id, "created_at": secret.created_at.to_rfc3339(), "expires_at": expires_at })
         })
         .collect();
@@ -58,7 +58,9 @@ pub(super) async fn add(caller: Caller, Body(new): Body<NewClient>) -> Result<(S
     let registry = &caller.with_role(ADMINS).await?.registry;
     let alg = match new.token_alg.as_deref() {
         None => TokenAlg::EdDsa,
-        Some(text) => TokenAlg::parse(text).ok_or_else(|| Problem::new(Fault::Invalid, "token_alg must be EdDSA or ES256"))?,
+        Some(text) => {
+            TokenAlg::parse(text).ok_or_else(|| Problem::new(Fault::Invalid, "token_alg must be EdDSA or ES256"))?
+        }
     };
     let mailbox = match new.default_mailbox {
         Some(name) => Some(registry.find_mailbox(&name).await?.id),

@@ -63,7 +63,9 @@ pub(super) async fn add(caller: Caller, Body(new): Body<NewGrantBody>) -> Result
     let token_ttl_secs = new.token_ttl_secs.unwrap_or(Grant::DEFAULT_TOKEN_TTL_SECS);
     let session_ttl = match new.session_ttl_secs {
         None => SessionTtl::DEFAULT,
-        Some(secs) => SessionTtl::from_secs(i64::from(secs)).ok_or_else(|| invalid("session_ttl_secs must be 0 to 86400"))?,
+        Some(secs) => {
+            SessionTtl::from_secs(i64::from(secs)).ok_or_else(|| invalid("session_ttl_secs must be 0 to 86400"))?
+        }
     };
     let expires_at = match new.expires_at {
         None => None,
@@ -102,13 +104,15 @@ pub(super) async fn explain(caller: Caller, Query(asked): Query<Explain>) -> Res
     let client = state.registry.find_client(&client).await?;
     let mailbox = state.registry.find_mailbox(&mailbox).await?;
     let Ok((_, _, grant)) = state.registry.grant_for(&client.id, &mailbox.address).await else {
-        return Ok(Json(json!({ "permitted": false, "rule": "grant", "text": "no grant in force for this client and mailbox" })));
+        return Ok(Json(
+            json!({ "permitted": false, "rule": "grant", "text": "no grant in force for this client and mailbox" }),
+        ));
     };
     let rights = Rights { scopes: grant.scopes, bounds: grant.bounds, mailbox: mailbox.address };
     Ok(Json(match policy::explain(&rights, &command) {
         Ok(()) => json!({ "permitted": true, "grant_id": grant.id }),
         Err(denial) => json!({
-            "permitted": false, "grant_id": grant.id, "rule": denial.rule, "needs": denial.needs.map(|scope| scope.as_str()),
+            "permitted": false, "grant_id": grant.id, "rule": denial.rule, "needs": denial.needs.map(crate::domain::scope::Scope::as_str),
             "asked": denial.asked, "text": denial.text,
         }),
     }))

@@ -77,7 +77,13 @@ impl Caller {
     }
 }
 
-async fn refused(state: &HttpState, actor: Actor, peer: SocketAddr, id: &RequestId, reason: &str) -> Result<(), Problem> {
+async fn refused(
+    state: &HttpState,
+    actor: Actor,
+    peer: SocketAddr,
+    id: &RequestId,
+    reason: &str,
+) -> Result<(), Problem> {
     let event = AuditEvent::new(EventCode::OperatorRefused, actor, Outcome::Denied)
         .source(peer.ip())
         .request(id)
@@ -109,10 +115,13 @@ impl FromRequestParts<HttpState> for Caller {
         };
         match outcome {
             Ok(operator) => Ok(Self { operator, state: state.clone(), peer, request_id }),
-            Err(Fault::Unavailable) => Err(Problem::new(Fault::Unavailable, Fault::Unavailable.public()).request(&request_id)),
+            Err(Fault::Unavailable) => {
+                Err(Problem::new(Fault::Unavailable, Fault::Unavailable.public()).request(&request_id))
+            }
             Err(_) => {
                 refused(state, Actor::Anonymous, peer, &request_id, "token").await?;
-                Err(Problem::new(Fault::Unauthenticated, "an operator token is needed: set MAILWARDEN_OPERATOR_TOKEN").request(&request_id))
+                Err(Problem::new(Fault::Unauthenticated, "an operator token is needed: set MAILWARDEN_OPERATOR_TOKEN")
+                    .request(&request_id))
             }
         }
     }
@@ -126,7 +135,9 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Body<T> {
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
         use axum::body::Bytes;
-        let bytes = Bytes::from_request(request, state).await.map_err(|_| Problem::new(Fault::Invalid, "the body is too long"))?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Problem::new(Fault::Invalid, "the body is too long"))?;
         // serde names members and positions, never values.
         serde_json::from_slice(&bytes).map(Body).map_err(|error| {
             let what = match error.classify() {

@@ -22,14 +22,20 @@ pub struct State {
 
 /// Decides one command. The permitted command may differ from the asked one: SELECT becomes EXAMINE, `BODY[]` becomes
 /// `BODY.PEEK[]`, CLOSE becomes UNSELECT, `\Deleted` is taken off an APPEND.
-pub fn decide(rights: &Rights, state: State, body: CommandBody<'static>) -> Result<Permit<CommandBody<'static>>, Denial> {
+pub fn decide(
+    rights: &Rights,
+    state: State,
+    body: CommandBody<'static>,
+) -> Result<Permit<CommandBody<'static>>, Denial> {
     let asked = name(&body);
     let check = Check { rights, state, asked: &asked };
     let permitted = match body {
         CommandBody::Noop | CommandBody::Logout | CommandBody::Capability | CommandBody::Check => body,
         CommandBody::Id { .. } | CommandBody::Enable { .. } | CommandBody::Unselect => body,
         CommandBody::Namespace | CommandBody::Idle => check.with(Scope::Metadata, body)?,
-        CommandBody::Select { mailbox } | CommandBody::Examine { mailbox } if !writes(rights.scopes) || asked == "EXAMINE" => {
+        CommandBody::Select { mailbox } | CommandBody::Examine { mailbox }
+            if !writes(rights.scopes) || asked == "EXAMINE" =>
+        {
             check.selects(&mailbox)?;
             CommandBody::Examine { mailbox }
         }
@@ -158,15 +164,23 @@ impl Check<'_> {
             MacroOrMessageDataItemNames::Macro(short @ (Macro::All | Macro::Fast | Macro::Full)) => {
                 MacroOrMessageDataItemNames::Macro(short)
             }
-            MacroOrMessageDataItemNames::MessageDataItemNames(items) => MacroOrMessageDataItemNames::MessageDataItemNames(
-                items.into_iter().map(|item| self.item(item, keeps_seen)).collect::<Result<_, _>>()?,
-            ),
-            _ => return Err(Denial::rule("never", self.asked, "this FETCH form is never permitted")),
+            MacroOrMessageDataItemNames::MessageDataItemNames(items) => {
+                MacroOrMessageDataItemNames::MessageDataItemNames(
+                    items.into_iter().map(|item| self.item(item, keeps_seen)).collect::<Result<_, _>>()?,
+                )
+            }
+            MacroOrMessageDataItemNames::Macro(_) => {
+                return Err(Denial::rule("never", self.asked, "this FETCH form is never permitted"));
+            }
         };
         Ok(CommandBody::Fetch { sequence_set, macro_or_item_names, uid })
     }
 
-    fn item(&self, item: MessageDataItemName<'static>, keeps_seen: bool) -> Result<MessageDataItemName<'static>, Denial> {
+    fn item(
+        &self,
+        item: MessageDataItemName<'static>,
+        keeps_seen: bool,
+    ) -> Result<MessageDataItemName<'static>, Denial> {
         match item {
             MessageDataItemName::Body
             | MessageDataItemName::BodyStructure
@@ -183,7 +197,11 @@ impl Check<'_> {
             MessageDataItemName::Rfc822 | MessageDataItemName::Rfc822Text => {
                 self.needs(Scope::Read)?;
                 // These have no PEEK form. Under EXAMINE they mark nothing.
-                if keeps_seen && self.state.is_read_write { Err(Denial::scope(self.asked, Scope::Flag)) } else { Ok(item) }
+                if keeps_seen && self.state.is_read_write {
+                    Err(Denial::scope(self.asked, Scope::Flag))
+                } else {
+                    Ok(item)
+                }
             }
             _ => Err(Denial::rule("never", self.asked, "this FETCH item is never permitted")),
         }

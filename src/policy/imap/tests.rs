@@ -13,7 +13,8 @@ fn rights(scopes: ScopeSet, bounds: &str) -> Rights {
 
 /// What goes upstream for `line`, or the rule that refused it.
 fn outcome(rights: &Rights, is_read_write: bool, line: &str) -> String {
-    let body = command::parse(format!("A {line}\r\n").as_bytes()).unwrap_or_else(|_| panic!("{line} does not parse")).body;
+    let body =
+        command::parse(format!("A {line}\r\n").as_bytes()).unwrap_or_else(|_| panic!("{line} does not parse")).body;
     let state = State { delimiter: Some('/'), is_read_write };
     match decide(rights, state, body) {
         Ok(permit) => {
@@ -21,9 +22,8 @@ fn outcome(rights: &Rights, is_read_write: bool, line: &str) -> String {
             fragments
                 .into_iter()
                 .map(|fragment| match fragment {
-                    imap_codec::encode::Fragment::Line { data } | imap_codec::encode::Fragment::Literal { data, .. } => {
-                        String::from_utf8(data).unwrap()
-                    }
+                    imap_codec::encode::Fragment::Line { data }
+                    | imap_codec::encode::Fragment::Literal { data, .. } => String::from_utf8(data).unwrap(),
                 })
                 .collect::<String>()
                 .trim_start_matches("T ")
@@ -80,7 +80,10 @@ fn reading_leaves_no_trace() {
     let reader = rights(Preset::Backup.scopes(), "{}");
     assert_eq!(outcome(&reader, false, "SELECT INBOX"), "EXAMINE INBOX");
     assert_eq!(outcome(&reader, false, "FETCH 1 (FLAGS BODY[])"), "FETCH 1 (FLAGS BODY.PEEK[])");
-    assert_eq!(outcome(&reader, false, "UID FETCH 1 BODY[HEADER.FIELDS (SUBJECT)]"), "UID FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]");
+    assert_eq!(
+        outcome(&reader, false, "UID FETCH 1 BODY[HEADER.FIELDS (SUBJECT)]"),
+        "UID FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]"
+    );
     assert_eq!(outcome(&reader, false, "FETCH 1 RFC822"), "FETCH 1 RFC822");
     let mover: ScopeSet = [Scope::Read, Scope::Organize].into_iter().collect();
     assert_eq!(outcome(&rights(mover, "{}"), true, "FETCH 1 RFC822"), "!mail.flag");
@@ -90,10 +93,23 @@ fn reading_leaves_no_trace() {
 #[test]
 fn metadata_never_shows_content() {
     let metadata = rights([Scope::Metadata].into_iter().collect(), "{}");
-    for line in ["FETCH 1 BODY.PEEK[]", "FETCH 1 RFC822.HEADER", "FETCH 1 BODY[1]", "SEARCH TEXT x", "SEARCH NOT BODY x", "SEARCH OR SEEN HEADER a b"] {
+    for line in [
+        "FETCH 1 BODY.PEEK[]",
+        "FETCH 1 RFC822.HEADER",
+        "FETCH 1 BODY[1]",
+        "SEARCH TEXT x",
+        "SEARCH NOT BODY x",
+        "SEARCH OR SEEN HEADER a b",
+    ] {
         assert_eq!(outcome(&metadata, false, line), "!mail.read", "{line}");
     }
-    for line in ["FETCH 1 (FLAGS ENVELOPE UID)", "FETCH 1 FULL", "SEARCH UNSEEN SUBJECT x", "LIST \"\" *", "STATUS INBOX (MESSAGES)"] {
+    for line in [
+        "FETCH 1 (FLAGS ENVELOPE UID)",
+        "FETCH 1 FULL",
+        "SEARCH UNSEEN SUBJECT x",
+        "LIST \"\" *",
+        "STATUS INBOX (MESSAGES)",
+    ] {
         assert!(!outcome(&metadata, false, line).starts_with('!'), "{line}");
     }
 }
@@ -112,8 +128,18 @@ fn append_only_cannot_read() {
 fn folder_bounds_hold_under_every_spelling() {
     let bounded = rights(Preset::Full.scopes(), r#"{"folders":["INBOX","Archive/*"]}"#);
     for line in [
-        "SELECT Sent", "EXAMINE \"Sent\"", "STATUS Sent (MESSAGES)", "COPY 1 Sent", "RENAME Archive/a Sent", "RENAME Sent Archive/a",
-        "SELECT Archive", "SELECT \"Archive/../Sent\"", "SELECT \"Archive//a\"", "CREATE Sent/", "APPEND {4}\r\nSent {1}\r\nx", "DELETE sent",
+        "SELECT Sent",
+        "EXAMINE \"Sent\"",
+        "STATUS Sent (MESSAGES)",
+        "COPY 1 Sent",
+        "RENAME Archive/a Sent",
+        "RENAME Sent Archive/a",
+        "SELECT Archive",
+        "SELECT \"Archive/../Sent\"",
+        "SELECT \"Archive//a\"",
+        "CREATE Sent/",
+        "APPEND {4}\r\nSent {1}\r\nx",
+        "DELETE sent",
     ] {
         assert_eq!(outcome(&bounded, true, line), "!folder", "{line}");
     }
@@ -128,7 +154,14 @@ fn folder_bounds_hold_under_every_spelling() {
 #[test]
 fn what_is_not_named_is_never_permitted() {
     let full = rights(Preset::Full.scopes(), "{}");
-    for line in ["GETQUOTA \"\"", "SETQUOTA \"\" (STORAGE 1)", "COMPRESS DEFLATE", "SORT (DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "FETCH 1 BINARY[1]"] {
+    for line in [
+        "GETQUOTA \"\"",
+        "SETQUOTA \"\" (STORAGE 1)",
+        "COMPRESS DEFLATE",
+        "SORT (DATE) UTF-8 ALL",
+        "THREAD REFERENCES UTF-8 ALL",
+        "FETCH 1 BINARY[1]",
+    ] {
         assert_eq!(outcome(&full, true, line), "!never", "{line}");
     }
 }

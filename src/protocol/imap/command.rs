@@ -18,7 +18,7 @@ pub struct NotACommand;
 /// Parses one whole command, literals included. Nothing may be left over.
 pub fn parse(bytes: &[u8]) -> Result<Command<'static>, NotACommand> {
     match CommandCodec::default().decode_static(bytes) {
-        Ok((rest, command)) if rest.is_empty() => Ok(command),
+        Ok(([], command)) => Ok(command),
         _ => Err(NotACommand),
     }
 }
@@ -101,7 +101,14 @@ mod tests {
     #[test]
     fn a_command_is_one_command_and_nothing_more() {
         assert!(parse(b"A NOOP\r\n").is_ok());
-        for wrong in [&b"A NOOP\r\nB NOOP\r\n"[..], b"A NOOP\n", b"A NOOP \r\n", b"A  NOOP\r\n", b"A NOOP {3+}\r\nabc\r\n", b"A XYZ\r\n"] {
+        for wrong in [
+            &b"A NOOP\r\nB NOOP\r\n"[..],
+            b"A NOOP\n",
+            b"A NOOP \r\n",
+            b"A  NOOP\r\n",
+            b"A NOOP {3+}\r\nabc\r\n",
+            b"A XYZ\r\n",
+        ] {
             assert!(parse(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
         }
     }

@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn literal_forms_are_unambiguous() {
-        let length = |line: &[u8]| literal_at_end(line).map(|found| found.map(|literal| (literal.length, literal.is_sync)));
+        let length =
+            |line: &[u8]| literal_at_end(line).map(|found| found.map(|literal| (literal.length, literal.is_sync)));
         assert_eq!(length(b"A LOGIN {5}"), Ok(Some((5, true))));
         assert_eq!(length(b"A LOGIN {5+}"), Ok(Some((5, false))));
         assert_eq!(length(b"A LOGIN {0}"), Ok(Some((0, true))));
@@ -60,8 +61,19 @@ mod tests {
         assert_eq!(length(b"A NOOP"), Ok(None));
         assert_eq!(length(b"A SELECT a}"), Ok(None));
         for wrong in [
-            &b"{+5}"[..], b"{05}", b"{5 }", b"{ 5}", b"{-1}", b"{4294967296}", b"{18446744073709551616}", b"~{5}", b"{}", b"{+}",
-            b"{5++}", b"{0x5}", b"{5-}",
+            &b"{+5}"[..],
+            b"{05}",
+            b"{5 }",
+            b"{ 5}",
+            b"{-1}",
+            b"{4294967296}",
+            b"{18446744073709551616}",
+            b"~{5}",
+            b"{}",
+            b"{+}",
+            b"{5++}",
+            b"{0x5}",
+            b"{5-}",
         ] {
             assert_eq!(literal_at_end(wrong), Err(BadLiteral), "{}", String::from_utf8_lossy(wrong));
         }

@@ -24,11 +24,7 @@ impl Dovecot {
         let dir = folder();
         let root = dir.path();
         let (imaps, imap) = (free_port(), free_port());
-        let users = accounts
-            .iter()
-            .map(|(user, password)| format!("{user}:{{PLAIN}}{password}\n"))
-            .collect::<Vec<_>>()
-            .concat();
+        let users = accounts.iter().map(|(user, password)| format!("{user}:{{PLAIN}}{password}\n")).collect::<String>();
         fs::write(root.join("users"), users).expect("write the users");
         fs::create_dir(root.join("mail")).expect("make the mail folder");
         for (user, _) in accounts {

@@ -29,7 +29,7 @@ impl Postfix {
         }
         let owned = Command::new("chown").arg("postfix").arg(root.join("data")).status().expect("run chown");
         assert!(owned.success(), "the tests need root and a user named postfix");
-        let boxes = accounts.iter().map(|user| format!("{user} {user}/Maildir/\n")).collect::<Vec<_>>().concat();
+        let boxes = accounts.iter().map(|user| format!("{user} {user}/Maildir/\n")).collect::<String>();
         fs::write(root.join("etc/boxes"), boxes).expect("write the mailboxes");
         fs::write(root.join("etc/main.cf"), main_cf(&dir, dovecot, &ca.issue("postfix"))).expect("write main.cf");
         fs::write(root.join("etc/master.cf"), master_cf(smtps, submission)).expect("write master.cf");

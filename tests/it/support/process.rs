@@ -89,7 +89,6 @@ impl Program {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "what a failed test's servers said helps to understand it")]
 impl Drop for Program {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
