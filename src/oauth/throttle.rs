@@ -56,7 +56,7 @@ mod tests {
     fn only_the_source_of_failures_waits() {
         let (throttle, now) = (Throttle::default(), Timestamp(1_000_000));
         let (bad, good) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        for _ in 0..=FREE {
+        for _ in 0..FREE {
             assert_eq!(throttle.must_wait(bad, now), None);
             throttle.failed(bad, now);
         }

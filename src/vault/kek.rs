@@ -50,7 +50,7 @@ fn read_file(path: &Path) -> Result<Secret<Kek>, VaultError> {
         use std::os::unix::fs::PermissionsExt;
         let found = std::fs::metadata(path).map_err(|error| unusable(&error.to_string()))?;
         if found.permissions().mode() & 0o077 != 0 {
-            return Err(unusable("others may read the file; run chmod 600 on it"));
+            return Err(unusable("the file is readable by others; run chmod 600 on it"));
         }
     }
     let bytes = Zeroizing::new(std::fs::read(path).map_err(|error| unusable(&error.to_string()))?);

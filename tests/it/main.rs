@@ -10,6 +10,7 @@ mod harness;
 mod read_only;
 mod real_servers;
 mod revoke;
+mod statements;
 #[expect(
     clippy::print_stderr,
     reason = "a harness offers more than each test takes, and shows what a failed program said"

@@ -96,7 +96,7 @@ async fn stream(desk: &mut Desk, line: Vec<u8>, is_shown: bool) -> Result<(), En
             desk.client.queue(&line).await?;
             desk.client.queue(b"\r\n").await?;
         }
-        let Some(literal) = framing::literal_at_end(&line).map_err(|_| upstream_lost())? else {
+        let Some(literal) = framing::literal_at_end(&line).unwrap_or(None) else {
             desk.mid_response = false;
             return Ok(());
         };
@@ -115,7 +115,7 @@ async fn stream(desk: &mut Desk, line: Vec<u8>, is_shown: bool) -> Result<(), En
 /// A response that names a folder: shown when the bounds allow the folder.
 async fn listed(desk: &mut Desk, line: Vec<u8>) -> Result<(), End> {
     let mut whole = line;
-    while let Some(literal) = framing::literal_at_end(&whole).map_err(|_| upstream_lost())? {
+    while let Some(literal) = framing::literal_at_end(&whole).unwrap_or(None) {
         if whole.len() as u64 + literal.length > MAX_LISTED as u64 {
             return Err(upstream_lost());
         }

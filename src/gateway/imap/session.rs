@@ -2,7 +2,6 @@
 
 use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
-use imap_codec::imap_types::core::LiteralMode;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::session::EndReason;
@@ -251,15 +250,15 @@ impl Desk {
             match fragment {
                 Fragment::Line { mut data } => {
                     let waits = matches!(fragments.peek(), Some(Fragment::Literal { .. }));
-                    if waits && plus && data.ends_with(b"}\r\n") && !data.ends_with(b"+}\r\n") {
-                        data.truncate(data.len() - 3);
-                        data.extend_from_slice(b"+}\r\n");
+                    if waits && let Some(open) = data.strip_suffix(b"+}\r\n").or_else(|| data.strip_suffix(b"}\r\n")) {
+                        // The form that the upstream takes, whichever the tool used.
+                        let end: &[u8] = if plus { b"+}\r\n" } else { b"}\r\n" };
+                        data = [open, end].concat();
                     }
                     self.upstream.queue(&data).await.map_err(|_| upstream_lost())?;
                 }
-                Fragment::Literal { data, mode } => {
+                Fragment::Literal { data, .. } => {
                     if !plus {
-                        debug_assert_eq!(mode, LiteralMode::Sync, "we never ask for the other form");
                         self.upstream.flush().await.map_err(|_| upstream_lost())?;
                         if !relay::continuation(self, tag, ours).await? {
                             return Ok(false);

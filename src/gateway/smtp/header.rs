@@ -87,7 +87,9 @@ fn addresses(field: &[u8]) -> Result<Vec<MailAddress>, BadHeader> {
         .map_err(|_| unclear)?
         .unwrap_or_default();
     let signs = value.iter().filter(|byte| **byte == b'@').count();
-    if found.is_empty() || signs != found.len() || value.contains(&b'(') {
+    let count = |wanted: u8| value.iter().filter(|byte| **byte == wanted).count();
+    let is_balanced = count(b'<') == count(b'>') && count(b'"').is_multiple_of(2);
+    if found.is_empty() || signs != found.len() || !is_balanced || value.contains(&b'(') {
         return Err(unclear);
     }
     Ok(found)

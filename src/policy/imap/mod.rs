@@ -32,7 +32,7 @@ pub fn decide(
     let permitted = match body {
         CommandBody::Noop | CommandBody::Logout | CommandBody::Capability | CommandBody::Check => body,
         CommandBody::Id { .. } | CommandBody::Enable { .. } | CommandBody::Unselect => body,
-        CommandBody::Namespace | CommandBody::Idle => check.with(Scope::Metadata, body)?,
+        CommandBody::Idle => check.with(Scope::Metadata, body)?,
         CommandBody::Select { mailbox } | CommandBody::Examine { mailbox }
             if !writes(rights.scopes) || asked == "EXAMINE" =>
         {
@@ -45,7 +45,15 @@ pub fn decide(
         }
         CommandBody::Close if state.is_read_write && !rights.scopes.allows(Scope::Delete) => CommandBody::Unselect,
         CommandBody::Close => body,
-        CommandBody::List { .. } | CommandBody::Lsub { .. } => check.with(Scope::Metadata, body)?,
+        // Who adds messages has to find the folder to add them to.
+        CommandBody::Namespace | CommandBody::List { .. } | CommandBody::Lsub { .. }
+            if rights.scopes.allows(Scope::Append) =>
+        {
+            body
+        }
+        CommandBody::Namespace | CommandBody::List { .. } | CommandBody::Lsub { .. } => {
+            check.with(Scope::Metadata, body)?
+        }
         CommandBody::Status { ref mailbox, .. } => {
             check.needs(Scope::Metadata)?;
             check.folder(mailbox)?;

@@ -117,7 +117,7 @@ mod tests {
     fn an_append_is_announced_in_our_own_words() {
         let command = parse_append(b"a aPPend \"Sent\" (\\Seen) {310+}").unwrap();
         let fragments = serialise_append("M7", command.body, 310, true).unwrap();
-        assert_eq!(bytes(fragments), "M7 APPEND Sent (\\Seen) {310}\r\n");
+        assert_eq!(bytes(fragments), "M7 APPEND \"Sent\" (\\Seen) {310}\r\n");
         assert!(parse_append(b"A APPEND {4}").is_none());
         let with_literal_name = parse_append(b"A APPEND {4}\r\nSent {9}").unwrap();
         assert!(bytes(serialise_append("M8", with_literal_name.body, 9, false).unwrap()).ends_with("{9+}\r\n"));
@@ -126,6 +126,6 @@ mod tests {
     #[test]
     fn what_goes_out_is_our_spelling() {
         let command = parse(b"x sElEcT {5}\r\nDraft\r\n").unwrap();
-        assert_eq!(bytes(serialise("M1", command.body).unwrap()), "M1 SELECT Draft\r\n");
+        assert_eq!(bytes(serialise("M1", command.body).unwrap()), "M1 SELECT {5}\r\nDraft\r\n");
     }
 }
