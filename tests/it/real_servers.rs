@@ -42,10 +42,9 @@ fn imaplib_reads_everything_and_marks_nothing() {
 }
 
 #[test]
-fn curl_reads_over_an_upstream_with_starttls() {
+fn curl_reads_a_message_to_the_octet() {
     let mut seeded = Vec::new();
     let stage = Stage::reading(|dovecot| seeded = maildir::seed(&dovecot.maildir(ADDRESS), 3, 0));
-    stage.gateway.manage_ok(&["mailbox", "list"], b"");
     let tool = stage.gateway.add_tool("reader", ADDRESS, "backup");
     let token = stage.gateway.token(&tool, ADDRESS);
     let url = format!("imaps://localhost:{}/INBOX;MAILINDEX=2", stage.gateway.port("imaps"));

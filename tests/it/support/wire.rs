@@ -65,6 +65,7 @@ impl Wire {
     }
 
     /// One line from a peer that must still be there.
+    #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         self.try_line().expect("read a line").expect("the connection ended")
     }
