@@ -43,7 +43,7 @@ pub(super) fn read(lines: &[Vec<u8>]) -> Result<Header, BadHeader> {
         }
         let colon = line.iter().position(|byte| *byte == b':').ok_or(BadHeader("a header line has no colon"))?;
         let name = line.get(..colon).unwrap_or_default();
-        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+        if name.is_empty() || name.starts_with(b".") || !name.iter().all(u8::is_ascii_graphic) {
             return Err(BadHeader("a header field has no proper name"));
         }
         fields.push((String::from_utf8_lossy(name).to_ascii_lowercase(), line.clone()));
@@ -125,6 +125,7 @@ mod tests {
             "From: \"b@x.test\" <a@x.test>",
             "From: <a@x.test",
             "From:",
+            "From: a@x.test\r\n.From: b@x.test",
             "From: \u{e9} <a@x.test>",
             " From: a@x.test",
             "From: a@x.test\r\nnonsense",
