@@ -1,9 +1,7 @@
 //! The demo upstream of `dev`: a small IMAP and submission server on loopback, with sample mail. Mail sent to it appears in its INBOX.
 //!
-//! It is an upstream like any other to the rest of the house: reached over TLS, with a password that only the vault has. It describes
-//! every message as one text part; use a real server to test MIME structure.
+//! It is an upstream like any other to the rest of the house: reached over TLS, with a password that only the vault has.
 
-mod fetch;
 mod imap;
 mod seed;
 mod smtp;

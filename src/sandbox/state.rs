@@ -86,6 +86,20 @@ impl Mailstore {
         })
     }
 
+    /// Whether there is a folder of this name.
+    pub(super) fn has(&self, folder: &str) -> bool {
+        self.read(|folders| folders.contains_key(folder))
+    }
+
+    /// Removes the messages of a folder that `goes` names.
+    pub(super) fn remove(&self, folder: &str, goes: impl Fn(&Message) -> bool) {
+        self.write(|folders| {
+            if let Some(folder) = folders.get_mut(folder) {
+                folder.messages.retain(|message| !goes(message));
+            }
+        });
+    }
+
     /// Turns whenever something changed.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

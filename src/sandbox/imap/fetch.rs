@@ -1,11 +1,11 @@
 //! FETCH data of the sandbox.
 
 use imap_codec::imap_types::command::CommandBody;
-use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName, Section};
-use mail_parser::{Address, HeaderValue, MessageParser};
+use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName, Part, Section};
 
 use crate::domain::clock::Timestamp;
 use crate::protocol::imap::command;
+use crate::sandbox::imap::structure;
 use crate::sandbox::state::Message;
 
 /// The items that a macro stands for.
@@ -38,23 +38,14 @@ pub(super) fn value(item: &MessageDataItemName<'static>, message: &Message) -> O
         MessageDataItemName::Uid => text("UID", message.uid.to_string()),
         MessageDataItemName::Rfc822Size => text("RFC822.SIZE", message.bytes.len().to_string()),
         MessageDataItemName::InternalDate => text("INTERNALDATE", format!("\"{}\"", date_time(message.received_secs))),
-        MessageDataItemName::Envelope => text("ENVELOPE", envelope(&message.bytes)),
-        MessageDataItemName::Body | MessageDataItemName::BodyStructure => {
-            let name = if *item == MessageDataItemName::Body { "BODY" } else { "BODYSTRUCTURE" };
-            let lines = body.iter().filter(|byte| **byte == b'\n').count();
-            text(name, format!("(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"utf-8\") NIL NIL \"8BIT\" {} {lines})", body.len()))
-        }
+        MessageDataItemName::Envelope => text("ENVELOPE", structure::envelope_of(&message.bytes)),
+        MessageDataItemName::Body => text("BODY", structure::describe(&message.bytes, false)),
+        MessageDataItemName::BodyStructure => text("BODYSTRUCTURE", structure::describe(&message.bytes, true)),
         MessageDataItemName::Rfc822 => Some(literal(b"RFC822", &message.bytes)),
         MessageDataItemName::Rfc822Header => Some(literal(b"RFC822.HEADER", header)),
         MessageDataItemName::Rfc822Text => Some(literal(b"RFC822.TEXT", body)),
         MessageDataItemName::BodyExt { section, partial, .. } => {
-            let content = match section {
-                None => message.bytes.clone(),
-                Some(Section::Header(_) | Section::Mime(_)) => header.to_vec(),
-                Some(Section::HeaderFields(_, names)) => fields(header, names.as_ref(), true),
-                Some(Section::HeaderFieldsNot(_, names)) => fields(header, names.as_ref(), false),
-                Some(Section::Text(_) | Section::Part(_)) => body.to_vec(),
-            };
+            let content = content(&message.bytes, section.as_ref())?;
             let mut label = label(item)?;
             let content = match partial {
                 None => content,
@@ -69,6 +60,23 @@ pub(super) fn value(item: &MessageDataItemName<'static>, message: &Message) -> O
         }
         _ => None,
     }
+}
+
+/// What a section names; `None` when there is no such part.
+fn content(bytes: &[u8], section: Option<&Section<'static>>) -> Option<Vec<u8>> {
+    let whole = |part: &Option<Part>| match part {
+        None => Some(bytes.to_vec()),
+        Some(part) => structure::part(bytes, part).map(|(_, content)| content),
+    };
+    Some(match section {
+        None => bytes.to_vec(),
+        Some(Section::Part(part)) => structure::part(bytes, part)?.1,
+        Some(Section::Mime(part)) => structure::part(bytes, part)?.0,
+        Some(Section::Header(part)) => split(&whole(part)?).0.to_vec(),
+        Some(Section::Text(part)) => split(&whole(part)?).1.to_vec(),
+        Some(Section::HeaderFields(part, names)) => fields(split(&whole(part)?).0, names.as_ref(), true),
+        Some(Section::HeaderFieldsNot(part, names)) => fields(split(&whole(part)?).0, names.as_ref(), false),
+    })
 }
 
 /// Header with its empty line, and body.
@@ -118,50 +126,4 @@ fn date_time(secs: i64) -> String {
         .ok()
         .and_then(|moment| moment.format(&format).ok())
         .unwrap_or_default()
-}
-
-fn envelope(bytes: &[u8]) -> String {
-    let Some(message) = MessageParser::default().parse(bytes) else {
-        return "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)".to_owned();
-    };
-    let raw = |name: &'static str| message.header_raw(name).map(str::trim);
-    let list = |address: Option<&Address<'_>>| {
-        let entries: String = address
-            .into_iter()
-            .flat_map(|address| address.iter())
-            .filter_map(|entry| {
-                let (local, domain) = entry.address()?.rsplit_once('@')?;
-                Some(format!("({} NIL {} {})", quoted(entry.name()), quoted(Some(local)), quoted(Some(domain))))
-            })
-            .collect();
-        if entries.is_empty() { "NIL".to_owned() } else { format!("({entries})") }
-    };
-    let from = list(message.from());
-    let or_from = |address: Option<&Address<'_>>| if address.is_some() { list(address) } else { from.clone() };
-    let in_reply_to = match message.in_reply_to() {
-        HeaderValue::Text(text) => Some(text.to_string()),
-        _ => None,
-    };
-    format!(
-        "({} {} {from} {} {} {} {} {} {} {})",
-        quoted(raw("Date")),
-        quoted(raw("Subject")),
-        or_from(message.sender()),
-        or_from(message.reply_to()),
-        list(message.to()),
-        list(message.cc()),
-        list(message.bcc()),
-        quoted(in_reply_to.as_deref()),
-        quoted(raw("Message-ID")),
-    )
-}
-
-fn quoted(text: Option<&str>) -> String {
-    match text {
-        None => "NIL".to_owned(),
-        Some(text) => {
-            let clean: String = text.chars().filter(|c| c.is_ascii() && !c.is_ascii_control()).collect();
-            format!("\"{}\"", clean.replace('\\', "\\\\").replace('"', "\\\""))
-        }
-    }
 }
