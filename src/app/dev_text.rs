@@ -10,9 +10,11 @@ pub(super) fn starting(data: &Path) {
     println!("Mailwarden demo: loopback only, state in {}", data.display());
 }
 
-/// All is up: what to try.
+/// All is up: what to try. The indented lines can be pasted as they stand, one after the other.
 pub(super) fn ready(env: &DevEnv, data: &Path) {
-    let file = data.join("dev.env");
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let file = absolute(&data.join("dev.env"));
+    let program = std::env::current_exe().map_or_else(|_| "mailwarden".to_owned(), |path| absolute(&path));
     let get = |key| env.get(key).unwrap_or_default();
     let (imaps, smtps, mailbox) = (get("MAILWARDEN_IMAPS"), get("MAILWARDEN_SMTPS"), get("DEMO_MAILBOX"));
     let token = |who: &str| {
@@ -28,20 +30,21 @@ ready: OAuth and API {url}, IMAPS {imaps}, SMTPS {smtps}, submission {submission
 
 The mailbox is {mailbox}. Its password is known to nobody but the vault. Paste in another terminal:
 
-  # 1. addresses and the demo's throw-away secrets
-  set -a; . {file}; set +a
+  # 1. addresses, the demo's throw-away secrets, and this program by its name
+  set -a; . '{file}'; set +a
+  mailwarden() {{ '{program}' \"$@\"; }}
 
   # 2. a token for the reader (a `backup` grant: reads everything, changes nothing)
   {reader}
 
   # 3. list folders and read a message with it
   curl -s --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX imaps://$MAILWARDEN_IMAPS/
-  curl -s --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX 'imaps://'$MAILWARDEN_IMAPS'/INBOX;MAILINDEX=1'
+  curl -s --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX \"imaps://$MAILWARDEN_IMAPS/INBOX;MAILINDEX=1\"
 
   # 4. try to delete it: refused with [NOPERM] and a verdict id; then ask why
-  curl -v --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX imaps://$MAILWARDEN_IMAPS/INBOX \\
-          -X 'STORE 1 +FLAGS (\\Deleted)' 2>&1 | grep NOPERM
-  mailwarden grant explain --verdict vrd_...
+  REFUSED=$(curl -v --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX imaps://$MAILWARDEN_IMAPS/INBOX \\
+          -X 'STORE 1 +FLAGS (\\Deleted)' 2>&1 | grep NOPERM); echo \"$REFUSED\"
+  mailwarden grant explain --verdict $(echo \"$REFUSED\" | grep -o 'vrd_[0-9a-z]*')
 
   # 5. the helpdesk tool sends a mail, and finds it in INBOX
   {helpdesk}
@@ -55,10 +58,10 @@ The mailbox is {mailbox}. Its password is known to nobody but the vault. Paste i
   mailwarden audit list
   mailwarden audit verify
 
-`mailwarden` is target/release/mailwarden here. Ctrl-C stops the demo.",
+Ctrl-C stops the demo; what is in {data} stays.",
         url = get("MAILWARDEN_URL"),
         submission = get("MAILWARDEN_SUBMISSION"),
-        file = file.display(),
+        data = data.display(),
         reader = token("READER"),
         helpdesk = token("HELPDESK"),
     );

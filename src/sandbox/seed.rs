@@ -70,5 +70,16 @@ pub(super) fn messages(own: &MailAddress) -> Vec<(&'static str, String)> {
             "Year-end stock list",
             "Please find the stock list in the portal.",
         ),
+        (
+            "INBOX",
+            format!(
+                "Date: Fri, 06 Nov 2026 08:15:00 +0000\nFrom: Billing <billing@example.com>\nTo: {own}\n\
+                 Subject: Figures for October\nMessage-ID: <figures-for-october@example.test>\nMIME-Version: 1.0\n\
+                 Content-Type: multipart/mixed; boundary=part\n\n\
+                 --part\nContent-Type: text/plain; charset=utf-8\n\nThe figures for October are attached.\n\
+                 --part\nContent-Type: text/csv; name=october.csv\n\
+                 Content-Disposition: attachment; filename=october.csv\n\nmonth,orders\n2026-10,118\n--part--\n"
+            ),
+        ),
     ]
 }
