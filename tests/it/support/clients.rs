@@ -22,7 +22,7 @@ pub(crate) fn script_command(name: &str, ca: &Path, args: &[&str]) -> Command {
 /// Runs curl against a server of this test.
 pub(crate) fn curl(ca: &Path, args: &[&str], input: &[u8]) -> Finished {
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--max-time", "60", "--cacert"]).arg(ca).args(args);
+    command.args(["--silent", "--show-error", "--max-time", "300", "--cacert"]).arg(ca).args(args);
     process::run(&mut command, input)
 }
 
