@@ -21,7 +21,9 @@ pub(super) async fn until_told_to_stop(running: Running) {
         () = told() => tracing::warn!("stopping at once"),
     }
     let event = AuditEvent::new(EventCode::ServiceStopped, Actor::System, Outcome::Success);
-    if let Err(error) = running.services.audit.record(event).await {
+    let audit = &running.services.audit;
+    let stopped = async { audit.record(event).await.map(drop).and(audit.checkpoint().await) };
+    if let Err(error) = stopped.await {
         tracing::error!(%error, "the stop could not be recorded");
     }
 }

@@ -34,6 +34,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
     let vault = Vault::unlock(store.clone(), kek, clock.clone(), entropy.clone()).await?;
     store.migrate().await?;
     let audit = Audit::start(store.clone(), clock.clone(), vault.audit_key()).await?;
+    let audit = audit.with_checkpoints(vault.checkpoint_signer().await?);
     let dialer = Dialer::new(DialPolicy { allow_networks: config.upstream.allow_networks.clone() });
     let registry = Registry::new(store, vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
     let event = AuditEvent::new(EventCode::ServiceStarted, Actor::System, Outcome::Success)

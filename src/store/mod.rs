@@ -6,7 +6,9 @@ pub mod value;
 #[cfg(test)]
 mod tests;
 
+use std::fs::{File, TryLockError};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -23,6 +25,9 @@ pub enum StoreError {
     /// The address of the database is neither `sqlite:PATH` nor `postgres://...`.
     #[error("database must be sqlite:PATH or postgres://...")]
     BadUrl,
+    /// Another process has opened this SQLite file.
+    #[error("this SQLite database is in use by another process; several nodes need PostgreSQL")]
+    InUse,
     /// Such an object exists already.
     #[error("an object with this name exists already")]
     Conflict,
@@ -49,7 +54,7 @@ impl Classify for StoreError {
         match self {
             Self::BadUrl => Fault::Internal,
             Self::Conflict => Fault::Conflict,
-            Self::Database(_) | Self::Migration(_) => Fault::Unavailable,
+            Self::InUse | Self::Database(_) | Self::Migration(_) => Fault::Unavailable,
         }
     }
 }
@@ -64,6 +69,8 @@ enum Pools {
     Sqlite {
         read: SqlitePool,
         write: SqlitePool,
+        /// Held until the last handle goes: a second process would not see what this one keeps in memory (RL-27).
+        _lock: Arc<File>,
     },
     Postgres(PgPool),
 }
@@ -103,7 +110,14 @@ impl Store {
         }
         let path = url.strip_prefix("sqlite:").ok_or(StoreError::BadUrl)?;
         let path = path.strip_prefix("//").unwrap_or(path);
-        create_private(path).map_err(|error| StoreError::Database(Box::new(sqlx::Error::Io(error))))?;
+        let io = |error| StoreError::Database(Box::new(sqlx::Error::Io(error)));
+        create_private(path).map_err(io)?;
+        let lock = create_private(&format!("{path}.lock")).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -113,7 +127,7 @@ impl Store {
             .pragma("secure_delete", "ON");
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         let read = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
-        Ok(Self(Pools::Sqlite { read, write }))
+        Ok(Self(Pools::Sqlite { read, write, _lock: Arc::new(lock) }))
     }
 
     /// Brings the schema up to date.
@@ -175,7 +189,7 @@ impl Store {
     /// Closes all connections once they are idle.
     pub async fn close(&self) {
         match &self.0 {
-            Pools::Sqlite { read, write } => {
+            Pools::Sqlite { read, write, .. } => {
                 read.close().await;
                 write.close().await;
             }
@@ -227,10 +241,10 @@ pub fn statements() -> Vec<&'static str> {
     sql::ALL.iter().map(|statement| statement.text()).collect()
 }
 
-fn create_private(path: &str) -> std::io::Result<()> {
+fn create_private(path: &str) -> std::io::Result<File> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    options.open(path)
 }
