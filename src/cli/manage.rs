@@ -254,7 +254,7 @@ pub(super) enum Operator {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Session {
-    /// Running sessions of the node that answers
+    /// Running sessions of all nodes
     List,
     /// End one, at once
     Kill { id: String },
