@@ -137,11 +137,17 @@ impl Audit {
 
     /// Has the head signed from now on: every 1,000 records, every minute in which there were any, and on [`Audit::checkpoint`].
     #[must_use]
-    pub fn with_checkpoints(mut self, signer: Signer) -> Self {
+    pub fn with_checkpoints(self, signer: Signer) -> Self {
+        let audit = self.with_signer(signer);
+        if let Some(checkpointer) = audit.checkpointer.clone() {
+            tokio::spawn(checkpointer.run(audit.written.clone()));
+        }
+        audit
+    }
+
+    pub(in crate::audit) fn with_signer(mut self, signer: Signer) -> Self {
         let (store, clock, mac) = (self.store.clone(), self.clock.clone(), Arc::clone(&self.mac));
-        let checkpointer = Checkpointer { store, clock, mac, signer: Arc::new(signer) };
-        tokio::spawn(checkpointer.clone().run(self.written.clone()));
-        self.checkpointer = Some(checkpointer);
+        self.checkpointer = Some(Checkpointer { store, clock, mac, signer: Arc::new(signer) });
         self
     }
 

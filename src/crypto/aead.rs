@@ -63,9 +63,31 @@ fn parse<K>(key: &Secret<K>) -> Result<LessSafeKey, AeadError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{open, seal};
+    use super::{AeadError, open, seal};
     use crate::crypto::random;
     use crate::domain::secret::{Dek, Password, Secret};
+
+    #[test]
+    fn vl_02_a_million_seals_have_a_million_nonces() {
+        let (entropy, key) = (random::system(), Secret::<Dek>::from_bytes(vec![7; 32]));
+        let plain = Secret::<Password>::from_text("p".into());
+        let mut nonces = std::collections::HashSet::with_capacity(1_000_000);
+        for _ in 0..1_000_000 {
+            let envelope = seal(&key, &plain, b"", &entropy).unwrap();
+            assert!(nonces.insert(<[u8; 12]>::try_from(&envelope[1..13]).unwrap()));
+        }
+    }
+
+    #[test]
+    fn vl_14_the_first_octet_is_the_version_and_an_unknown_one_is_named() {
+        let (entropy, key) = (random::system(), Secret::<Dek>::from_bytes(vec![7; 32]));
+        let mut envelope = seal(&key, &Secret::<Password>::from_text("p".into()), b"aad", &entropy).unwrap();
+        assert_eq!(envelope[0], 1);
+        for unknown in [0, 2, 255] {
+            envelope[0] = unknown;
+            assert_eq!(open::<_, Password>(&key, &envelope, b"aad").unwrap_err(), AeadError::UnknownFormat(unknown));
+        }
+    }
 
     #[test]
     fn a_sealed_value_opens_only_whole_with_its_key_and_data() {
