@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Executor, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
@@ -81,8 +82,38 @@ pub struct Tx(Begun);
 
 #[derive(Debug)]
 enum Begun {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     Postgres(Transaction<'static, Postgres>),
+}
+
+/// A transaction on SQLite's writing connection. When the disk is full SQLite rolls back by itself, and a connection whose state is
+/// thus in doubt must not be used again: it is closed, which rolls back whatever is open, and a new one takes its place.
+#[derive(Debug)]
+struct SqliteTx {
+    connection: PoolConnection<Sqlite>,
+    is_over: bool,
+}
+
+impl SqliteTx {
+    async fn begin(pool: &SqlitePool) -> Result<Self, sqlx::Error> {
+        let mut tx = Self { connection: pool.acquire().await?, is_over: false };
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *tx.connection).await?;
+        Ok(tx)
+    }
+
+    async fn commit(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("COMMIT").execute(&mut *self.connection).await?;
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+impl Drop for SqliteTx {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 macro_rules! bound {
@@ -161,7 +192,7 @@ impl Store {
     /// Begins a transaction that may read and then write.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(Tx(match &self.0 {
-            Pools::Sqlite { write, .. } => Begun::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Sqlite { write, .. } => Begun::Sqlite(SqliteTx::begin(write).await?),
             Pools::Postgres(pool) => Begun::Postgres(pool.begin().await?),
         }))
     }
@@ -202,7 +233,7 @@ impl Tx {
     /// Runs a statement; says how many rows it touched.
     pub async fn execute(&mut self, statement: Statement, args: &[Value]) -> Result<u64, StoreError> {
         Ok(match &mut self.0 {
-            Begun::Sqlite(tx) => bound!(statement, args).execute(&mut **tx).await?.rows_affected(),
+            Begun::Sqlite(tx) => bound!(statement, args).execute(&mut *tx.connection).await?.rows_affected(),
             Begun::Postgres(tx) => bound!(statement, args).execute(&mut **tx).await?.rows_affected(),
         })
     }
@@ -211,7 +242,7 @@ impl Tx {
     pub async fn rows(&mut self, statement: Statement, args: &[Value]) -> Result<Vec<Row>, StoreError> {
         Ok(match &mut self.0 {
             Begun::Sqlite(tx) => {
-                let rows = bound!(statement, args).fetch_all(&mut **tx).await?;
+                let rows = bound!(statement, args).fetch_all(&mut *tx.connection).await?;
                 rows.into_iter().map(|row| Row(Inner::Sqlite(row))).collect()
             }
             Begun::Postgres(tx) => {

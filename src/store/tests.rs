@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use crate::store::{Pools, Store, StoreError, sql};
+use crate::store::{Begun, Pools, Store, StoreError, sql};
 
 async fn prepares_all(url: &str) {
     let store = Store::open(url).await.unwrap();
@@ -63,4 +63,25 @@ async fn sqlite_writes_ahead_and_waits_for_the_disk() {
         assert_eq!(pragma("PRAGMA busy_timeout").await, "5000");
         assert_eq!(pragma("PRAGMA foreign_keys").await, "1");
     }
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_given_up_leaves_nothing_and_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
+    store.migrate().await.unwrap();
+    for _ in 0..3 {
+        let mut tx = store.begin().await.unwrap();
+        tx.execute(sql::EPOCH_BUMP, &[]).await.unwrap();
+        drop(tx);
+        // SQLite ends a transaction by itself when the disk is full; then even a rollback fails.
+        let mut tx = store.begin().await.unwrap();
+        let Begun::Sqlite(inner) = &mut tx.0 else { panic!("not SQLite") };
+        sqlx::raw_sql("ROLLBACK").execute(&mut *inner.connection).await.unwrap();
+        assert!(tx.commit().await.is_err());
+    }
+    let mut tx = store.begin().await.unwrap();
+    tx.execute(sql::EPOCH_BUMP, &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.policy_epoch().await.unwrap(), 1);
 }
