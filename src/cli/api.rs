@@ -64,14 +64,24 @@ impl Api {
         if let Some(body) = body {
             request = request.json(&body);
         }
+        let text = self.send(request).await?.text().await?;
+        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
+    }
+
+    /// Opens an answer that is read piece by piece.
+    pub(super) async fn open(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        self.send(self.client.get(format!("{}{path}", self.base)).bearer_auth(self.token.as_str())).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let response = request.send().await.map_err(|error| {
             anyhow::anyhow!("cannot reach {}: check --url and --ca ({})", self.base, error.without_url())
         })?;
         let status = response.status();
-        let text = response.text().await?;
         if status.is_success() {
-            return Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? });
+            return Ok(response);
         }
+        let text = response.text().await?;
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
         match problem.get("detail").and_then(Value::as_str) {
             Some(detail) => bail!("{detail}"),

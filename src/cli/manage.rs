@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cli::api::{Api, Target};
+use crate::cli::audit_offline::{self, FileCommand};
 use crate::cli::out;
 use crate::domain::scope::Preset;
 
@@ -253,7 +254,7 @@ pub(super) enum Operator {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Session {
-    /// Running sessions of the node that answers
+    /// Running sessions of all nodes
     List,
     /// End one, at once
     Kill { id: String },
@@ -270,8 +271,8 @@ pub(super) enum Audit {
         #[arg(long, default_value_t = 1000)]
         limit: i64,
     },
-    /// Walk the whole chain
-    Verify,
+    #[command(flatten)]
+    File(FileCommand),
 }
 
 type Call = (Method, String, Option<Value>);
@@ -290,7 +291,19 @@ pub(super) async fn execute(command: Manage) -> anyhow::Result<()> {
             };
             (common, (Method::POST, path, None))
         }
-        Manage::Audit { command, common } => (common, audit(&command)),
+        Manage::Audit { command: Audit::File(FileCommand::Export { output }), common } => {
+            return audit_offline::export(&Api::new(&common.target)?, output.as_deref()).await;
+        }
+        Manage::Audit { command: Audit::File(FileCommand::Verify(verify)), common } => match verify.offline()? {
+            Some(verified) => {
+                print(common.format, &serde_json::to_value(verified)?);
+                return Ok(());
+            }
+            None => (common, (Method::GET, "/audit/verify".to_owned(), None)),
+        },
+        Manage::Audit { command: Audit::List { after, limit }, common } => {
+            (common, (Method::GET, format!("/audit?after={after}&limit={limit}"), None))
+        }
     };
     let (method, path, body) = call;
     let answer = Api::new(&common.target)?.call(method, &path, body).await?;
@@ -435,13 +448,6 @@ fn session(command: Session) -> Call {
     match command {
         Session::List => (Method::GET, "/sessions".to_owned(), None),
         Session::Kill { id } => (Method::DELETE, format!("/sessions/{}", segment(&id)), None),
-    }
-}
-
-fn audit(command: &Audit) -> Call {
-    match command {
-        Audit::List { after, limit } => (Method::GET, format!("/audit?after={after}&limit={limit}"), None),
-        Audit::Verify => (Method::GET, "/audit/verify".to_owned(), None),
     }
 }
 

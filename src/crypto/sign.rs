@@ -6,6 +6,8 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 
+use crate::crypto::encoding::hex;
+use crate::crypto::hash::sha256;
 use crate::domain::client::TokenAlg;
 use crate::domain::secret::{PrivateKey, Secret};
 
@@ -74,6 +76,11 @@ impl Signer {
             }
         }
     }
+}
+
+/// A short public name for a public key: the first 8 bytes of its SHA-256, in hexadecimal.
+pub fn key_name(public_key: &[u8]) -> String {
+    hex(sha256(public_key).get(..8).unwrap_or_default())
 }
 
 /// Whether `signature` is that of `message` under the public key.

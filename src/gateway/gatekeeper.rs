@@ -278,7 +278,7 @@ impl Gatekeeper {
             Ok(lease) => Ok(lease),
             Err(error) => {
                 tracing::error!(%error, mailbox = %session.mailbox.id, "credential not leased");
-                if matches!(error, VaultError::DoesNotOpen) {
+                if matches!(error, VaultError::DoesNotOpen | VaultError::UnknownFormat(_)) {
                     // VL-01: somebody changed or moved it in the database.
                     let event = AuditEvent::new(EventCode::TamperingDetected, Actor::System, Outcome::Failure)
                         .mailbox(&session.mailbox.id)

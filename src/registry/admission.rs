@@ -12,6 +12,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::ScopeSet;
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
 use crate::domain::token::Claims;
+use crate::registry::roster::Written;
 use crate::registry::{Registry, RegistryError};
 
 /// What a token opens.
@@ -42,8 +43,10 @@ impl Registry {
         }
     }
 
-    /// Ends sessions on this node whose grant no longer stands or whose time has come. Runs until it is dropped.
+    /// Ends sessions on this node whose grant no longer stands or whose time has come, or that an operator ended at another node, and
+    /// keeps the roster. Runs until it is dropped.
     pub async fn watch_grants(&self) {
+        let mut written = Written::default();
         let mut seen = None;
         let mut ends: HashMap<GrantId, Option<Timestamp>> = HashMap::new();
         let mut tick = tokio::time::interval(Duration::from_millis(500));
@@ -52,6 +55,9 @@ impl Registry {
             tick.tick().await;
             if let Err(error) = self.check_sessions(&mut seen, &mut ends).await {
                 tracing::warn!(%error, "running sessions could not be checked against their grants");
+            }
+            if let Err(error) = self.keep_roster(&mut written).await {
+                tracing::warn!(%error, "the roster of sessions could not be kept");
             }
         }
     }
@@ -70,6 +76,7 @@ impl Registry {
         let moved = *seen != Some(epoch);
         if moved {
             ends.clear();
+            self.heed_kills().await?;
         }
         for info in self.sessions.list() {
             if !moved && ends.contains_key(&info.grant_id) {

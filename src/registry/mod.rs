@@ -9,6 +9,7 @@ mod grants;
 mod keys;
 mod mailboxes;
 mod operators;
+mod roster;
 mod rows;
 pub mod sessions;
 
@@ -24,6 +25,7 @@ use crate::audit::Audit;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::id::NodeId;
 use crate::registry::rows::Stored;
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
@@ -41,12 +43,14 @@ pub struct Registry {
     clock: Clock,
     entropy: Entropy,
     sessions: Sessions,
+    node: NodeId,
 }
 
 impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
-        Self { store, vault, audit, dialer, clock, entropy, sessions: Sessions::default() }
+        let node = NodeId::new(&clock, &entropy);
+        Self { store, vault, audit, dialer, clock, entropy, sessions: Sessions::default(), node }
     }
 
     /// The sessions on this node.

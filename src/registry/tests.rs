@@ -76,6 +76,12 @@ impl House {
         (client, mailbox, grant)
     }
 
+    /// How often tampering was recorded.
+    async fn alarms(&self) -> usize {
+        let filter = Filter { code: Some(EventCode::TamperingDetected), ..Filter::default() };
+        self.registry.audit.list(filter).await.unwrap().len()
+    }
+
     fn claims(&self, client: &ClientId) -> Claims {
         Claims {
             client_id: client.clone(),
@@ -103,12 +109,17 @@ impl House {
 }
 
 #[tokio::test]
-async fn a_policy_row_edited_by_hand_is_refused_and_recorded() {
+async fn vl_12_a_policy_row_edited_by_hand_is_refused_and_recorded() {
     for edit in [
         "UPDATE grants SET scopes = 'mail.read mail.send'",
+        "UPDATE grants SET scopes = '*'",
         "UPDATE grants SET bounds = '{\"folders\":[\"*\"]}'",
+        "UPDATE grants SET expires_at = 4000000000000",
         "UPDATE clients SET tokens_valid_after = -1",
         "UPDATE mailboxes SET upstream = replace(upstream, 'u', 'v')",
+        "UPDATE mailboxes SET tokens_valid_after = -1",
+        // A true MAC, of another row.
+        "UPDATE grants SET mac = (SELECT mac FROM clients LIMIT 1)",
     ] {
         let house = House::new().await;
         let (client, ..) = house.granted().await;
@@ -118,9 +129,106 @@ async fn a_policy_row_edited_by_hand_is_refused_and_recorded() {
         sqlx::raw_sql(edit).execute(&house.raw).await.unwrap();
         let refused = house.registry.admit(&claims, Protocol::Imap, HERE).await;
         assert!(matches!(refused, Err(RegistryError::Denied)), "{edit}: {refused:?}");
-        let filter = Filter { code: Some(EventCode::TamperingDetected), ..Filter::default() };
-        assert_eq!(house.registry.audit.list(filter).await.unwrap().len(), 1, "{edit}");
+        assert_eq!(house.alarms().await, 1, "{edit}");
     }
+}
+
+#[tokio::test]
+async fn vl_12_a_removed_client_or_grant_does_not_come_back_by_hand() {
+    for (table, edit) in [
+        ("clients", "UPDATE clients SET status = 'active'"),
+        ("grants", "UPDATE grants SET status = 'active'"),
+    ] {
+        let house = House::new().await;
+        let (client, _, grant) = house.granted().await;
+        let claims = house.claims(&client.id);
+        match table {
+            "clients" => house.registry.remove_client(&Actor::System, &client.id).await.unwrap(),
+            _ => house.registry.remove_grant(&Actor::System, &grant.id).await.unwrap(),
+        }
+        house.clock.advance(1000);
+        assert!(house.registry.admit(&claims, Protocol::Imap, HERE).await.is_err());
+        assert_eq!(house.alarms().await, 0);
+        sqlx::raw_sql(edit).execute(&house.raw).await.unwrap();
+        let refused = house.registry.admit(&claims, Protocol::Imap, HERE).await;
+        assert!(matches!(refused, Err(RegistryError::Denied)), "{edit}: {refused:?}");
+        assert!(house.alarms().await > 0, "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn vl_12_a_grant_copied_to_another_mailbox_is_refused_and_recorded() {
+    let house = House::new().await;
+    let (client, mailbox, _) = house.granted().await;
+    let other = Mailbox {
+        id: crate::domain::id::MailboxId::new(&house.clock, &random::system()),
+        address: "b@example.com".parse().unwrap(),
+        ..mailbox
+    };
+    let mut tx = house.registry.store.begin().await.unwrap();
+    house.registry.add(&mut tx, &other).await.unwrap();
+    house.registry.commit(tx).await.unwrap();
+    let claims = Claims { mailbox: other.address.clone(), ..house.claims(&client.id) };
+    assert!(house.registry.admit(&claims, Protocol::Imap, HERE).await.is_err());
+    assert_eq!(house.alarms().await, 0);
+    sqlx::query(
+        "INSERT INTO grants SELECT 'gra_000000000000', client_id, $1, scopes, bounds, status, token_ttl_secs, \
+         session_ttl_secs, expires_at, created_at, mac FROM grants",
+    )
+    .bind(other.id.as_str().to_owned())
+    .execute(&house.raw)
+    .await
+    .unwrap();
+    let refused = house.registry.admit(&claims, Protocol::Imap, HERE).await;
+    assert!(matches!(refused, Err(RegistryError::Denied)), "{refused:?}");
+    assert_eq!(house.alarms().await, 1);
+}
+
+#[tokio::test]
+async fn sessions_are_listed_and_ended_from_another_node_and_a_dead_node_is_forgotten() {
+    let house = House::new().await;
+    let granted = house.granted().await;
+    let here = &house.registry;
+    let mut other = here.clone();
+    other.sessions = super::Sessions::default();
+    other.node = crate::domain::id::NodeId::new(&house.clock, &random::system());
+    let info = house.session(&granted);
+    let handle = here.sessions().open(info.clone());
+    let mut written = super::roster::Written::default();
+    let (mut seen, mut ends) = (None, std::collections::HashMap::new());
+    assert!(!other.kill_session(&info.id).await.unwrap(), "not on the roster yet");
+    here.keep_roster(&mut written).await.unwrap();
+    here.check_sessions(&mut seen, &mut ends).await.unwrap();
+    let listed = other.list_sessions().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!((&listed[0].0, &listed[0].1.id, listed[0].1.source), (&here.node, &info.id, HERE));
+
+    assert!(other.kill_session(&info.id).await.unwrap());
+    assert_eq!(*handle.ended().borrow(), None);
+    here.check_sessions(&mut seen, &mut ends).await.unwrap();
+    assert_eq!(*handle.ended().borrow(), Some(EndReason::Killed));
+    drop(handle);
+    here.keep_roster(&mut written).await.unwrap();
+    assert!(other.list_sessions().await.unwrap().is_empty());
+
+    let _second = here.sessions().open(house.session(&granted));
+    here.keep_roster(&mut written).await.unwrap();
+    house.clock.advance(15_000);
+    here.keep_roster(&mut written).await.unwrap();
+    house.clock.advance(15_000);
+    assert_eq!(other.list_sessions().await.unwrap().len(), 1, "the node has been seen since");
+    house.clock.advance(15_000);
+    assert!(other.list_sessions().await.unwrap().is_empty(), "it is dead");
+    // Another node clears its rows away; when it wakes up it writes them again.
+    let _busy = other.sessions().open(house.session(&granted));
+    house.clock.advance(60_000);
+    other.keep_roster(&mut super::roster::Written::default()).await.unwrap();
+    for _ in 0..2 {
+        here.keep_roster(&mut written).await.unwrap();
+    }
+    assert_eq!(other.list_sessions().await.unwrap().len(), 2);
+    here.leave_roster().await.unwrap();
+    assert_eq!(other.list_sessions().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -53,6 +53,14 @@ macro_rules! credentials {
 macro_rules! events { () => {
     "seq, at, code, actor, outcome, client_id, mailbox_id, grant_id, session_id, request_id, verdict_id, source, detail, hash"
 }; }
+macro_rules! checkpoints {
+    () => {
+        "seq, hash, at, kid, signature"
+    };
+}
+macro_rules! sessions { () => {
+    "id, node_id, client_id, mailbox_id, mailbox, grant_id, protocol, source, started_at, ends_at, seen_at"
+}; }
 macro_rules! signing_keys {
     () => {
         "kid, alg, state, kek_id, wrapped_dek, sealed, created_at"
@@ -76,6 +84,25 @@ statements! {
         AND (CAST($2 AS TEXT) IS NULL OR code = $2) AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) \
         AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \
         ORDER BY seq LIMIT $6");
+
+    CHECKPOINT_ADD = concat!("INSERT INTO audit_checkpoints (", checkpoints!(),
+        ") VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING");
+    CHECKPOINT_LAST = concat!("SELECT ", checkpoints!(), " FROM audit_checkpoints ORDER BY seq DESC LIMIT 1");
+    CHECKPOINT_LIST = concat!("SELECT ", checkpoints!(), " FROM audit_checkpoints WHERE seq > $1 AND seq <= $2 ORDER BY seq");
+    CHECKPOINT_COUNT = "SELECT COUNT(*) FROM audit_checkpoints";
+    AUDIT_KEY_GET = "SELECT kid, wrapped_dek, sealed FROM audit_keys WHERE state = 'active'";
+    AUDIT_KEY_ADD = "INSERT INTO audit_keys (kid, state, kek_id, wrapped_dek, sealed, created_at) \
+        VALUES ($1, 'active', $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+
+    SESSION_ADD = concat!("INSERT INTO sessions (", sessions!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING");
+    SESSION_REMOVE = "DELETE FROM sessions WHERE id = $1";
+    SESSION_SEEN = "UPDATE sessions SET seen_at = $2 WHERE node_id = $1";
+    SESSION_FORGET = "DELETE FROM sessions WHERE node_id = $1";
+    SESSION_STALE = "DELETE FROM sessions WHERE seen_at < $1";
+    SESSION_OTHERS = concat!("SELECT ", sessions!(), " FROM sessions WHERE node_id <> $1 AND seen_at >= $2 ORDER BY id");
+    SESSION_KILL = "UPDATE sessions SET killed_at = $2 WHERE id = $1 AND seen_at >= $3 AND killed_at IS NULL";
+    SESSION_KILLED = "SELECT id FROM sessions WHERE node_id = $1 AND killed_at IS NOT NULL";
 
     OPERATOR_ADD = concat!("INSERT INTO operators (", operators!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     OPERATOR_SET = "UPDATE operators SET name = $2, role = $3, status = $4, token_digest = $5, expires_at = $6, created_at = $7, \

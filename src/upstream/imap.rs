@@ -69,7 +69,7 @@ async fn converse(
         if kind(&wire.line(MAX_LINE).await?) != Kind::Continuation {
             return Err(UpstreamError::Protocol);
         }
-        wire.send(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
+        wire.send_secret(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
         tagged(&mut wire, "w2").await?
     } else if has("LOGINDISABLED") {
         return Err(UpstreamError::Protocol);
@@ -77,7 +77,7 @@ async fn converse(
         let user = quoted(username.as_bytes()).ok_or(UpstreamError::Protocol)?;
         let secret = zeroize::Zeroizing::new(password.expose(quoted).ok_or(UpstreamError::Protocol)?);
         let command = zeroize::Zeroizing::new([b"w2 LOGIN ", user.as_slice(), b" ", &secret, b"\r\n"].concat());
-        wire.send(&command).await?;
+        wire.send_secret(&command).await?;
         tagged(&mut wire, "w2").await?
     };
     status?;

@@ -92,7 +92,7 @@ async fn converse(
             zeroize::Zeroizing::new(password.expose(|secret| {
                 base64(&zeroize::Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat()))
             }));
-        wire.send(&zeroize::Zeroizing::new(format!("AUTH PLAIN {}\r\n", response.as_str()).into_bytes())).await?;
+        wire.send_secret(&zeroize::Zeroizing::new(format!("AUTH PLAIN {}\r\n", response.as_str()).into_bytes())).await?;
         reply(&mut wire).await?
     } else if offers("LOGIN") {
         wire.send(b"AUTH LOGIN\r\n").await?;
@@ -100,7 +100,7 @@ async fn converse(
         wire.send(format!("{}\r\n", base64(username.as_bytes())).as_bytes()).await?;
         expect(reply(&mut wire).await?, 334)?;
         let response = zeroize::Zeroizing::new(password.expose(base64));
-        wire.send(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
+        wire.send_secret(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
         reply(&mut wire).await?
     } else {
         return Err(UpstreamError::Protocol);

@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use zeroize::Zeroize;
 
 /// Bytes in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -147,6 +148,15 @@ impl Wire {
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         self.queue(bytes).await?;
         self.flush().await
+    }
+
+    /// Sends what must not stay in the buffer.
+    pub async fn send_secret(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        // A buffer that grows to take it would leave a copy behind.
+        self.output.reserve(bytes.len());
+        let sent = self.send(bytes).await;
+        self.output.zeroize();
+        sent
     }
 
     /// Says goodbye to the transport. The peer may be gone already.

@@ -2,10 +2,12 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
 mod architecture;
+mod audit;
 mod canary;
 mod crash;
 mod dev_flow;
 mod framing;
+mod hardening;
 mod harness;
 mod read_only;
 mod real_servers;
@@ -16,4 +18,5 @@ mod statements;
     reason = "a harness offers more than each test takes, and shows what a failed program said"
 )]
 mod support;
+mod two_nodes;
 mod wrong_input;

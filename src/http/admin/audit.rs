@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::audit::Filter;
+use crate::crypto::encoding::base64url;
 use crate::http::admin::{Caller, READERS};
 use crate::http::problem::Problem;
 
@@ -27,6 +28,10 @@ pub(super) async fn list(caller: Caller, Query(page): Query<Page>) -> Result<Jso
 }
 
 pub(super) async fn verify(caller: Caller) -> Result<Json<Value>, Problem> {
-    let verified = caller.with_role(READERS).await?.audit.verify().await?;
-    Ok(Json(json!({ "whole": true, "events": verified.events, "head": verified.head_hex })))
+    let audit = &caller.with_role(READERS).await?.audit;
+    let verified = audit.verify().await?;
+    Ok(Json(json!({
+        "whole": true, "events": verified.events, "head": verified.head_hex, "checkpoints": verified.checkpoints,
+        "covered": verified.covered, "key": audit.public_key().map(base64url),
+    })))
 }

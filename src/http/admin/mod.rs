@@ -1,6 +1,7 @@
 //! `/api/v1`: every route says which roles may use it.
 
 mod audit;
+mod checkpoints;
 mod clients;
 mod grants;
 mod mailboxes;
@@ -44,6 +45,8 @@ pub(super) fn router() -> Router<HttpState> {
         .route("/sessions/{id}", delete(sessions::kill))
         .route("/audit", get(audit::list))
         .route("/audit/verify", get(audit::verify))
+        .route("/audit/export", get(checkpoints::export))
+        .route("/audit/key", get(checkpoints::key))
 }
 
 /// Everybody who may look.
@@ -73,7 +76,11 @@ impl Caller {
 
     /// The actor for records.
     pub(super) fn actor(&self) -> Actor {
-        Actor::Operator(self.operator.id.clone())
+        Actor::OperatorFrom {
+            id: self.operator.id.clone(),
+            source: self.peer.ip().to_canonical(),
+            request_id: self.request_id.clone(),
+        }
     }
 }
 

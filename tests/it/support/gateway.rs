@@ -24,6 +24,8 @@ pub(crate) struct Tool {
 pub(crate) struct Gateway {
     program: Option<Program>,
     ports: BTreeMap<String, u16>,
+    /// Further environment variables of the server.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) operator_token: String,
     pub(crate) init_output: String,
     ca_file: PathBuf,
@@ -35,20 +37,25 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Initialises an installation on the engine of this run, without starting it.
     pub(crate) fn prepare(ca: &Ca) -> Self {
+        match setting("MAILWARDEN_TEST_DATABASE").as_deref() {
+            None | Some("sqlite") => Self::prepare_on(ca, None),
+            Some("postgres") => Self::prepare_on(ca, Some(Postgres::start())),
+            Some(other) => panic!("MAILWARDEN_TEST_DATABASE is sqlite or postgres, not {other:?}"),
+        }
+    }
+
+    /// Initialises an installation on that PostgreSQL or, without one, on SQLite.
+    pub(crate) fn prepare_on(ca: &Ca, postgres: Option<Postgres>) -> Self {
         let dir = folder();
         let data = dir.path().join("data");
         fs::create_dir(&data).expect("make the data folder");
-        let postgres = match setting("MAILWARDEN_TEST_DATABASE").as_deref() {
-            None | Some("sqlite") => None,
-            Some("postgres") => Some(Postgres::start()),
-            Some(other) => panic!("MAILWARDEN_TEST_DATABASE is sqlite or postgres, not {other:?}"),
-        };
         let url = postgres.as_ref().map_or_else(|| format!("sqlite:{}/mailwarden.db", data.display()), Postgres::url);
         let config = config_text(ca, &data, &url, free_port());
         fs::write(dir.path().join("mailwarden.toml"), config).expect("write the configuration");
         let mut gateway = Self {
             program: None,
             ports: BTreeMap::new(),
+            environment: Vec::new(),
             operator_token: String::new(),
             init_output: String::new(),
             ca_file: ca.file(),
@@ -72,9 +79,33 @@ impl Gateway {
         gateway
     }
 
+    /// A further node of the same installation: same database, KEK, issuer and operator, listeners of its own.
+    pub(crate) fn second_node(&self) -> Self {
+        let dir = folder();
+        let config = fs::read_to_string(self.config_file()).expect("read the configuration");
+        let https = config.lines().find_map(|line| line.strip_prefix("https = ")).expect("a listener");
+        let config = config.replacen(&format!("https = {https}"), "https = \"127.0.0.1:0\"", 1);
+        fs::write(dir.path().join("mailwarden.toml"), config).expect("write the configuration");
+        let mut node = Self {
+            program: None,
+            ports: BTreeMap::new(),
+            environment: Vec::new(),
+            operator_token: self.operator_token.clone(),
+            init_output: String::new(),
+            ca_file: self.ca_file.clone(),
+            stopped_output: String::new(),
+            postgres: None,
+            dir,
+        };
+        node.serve();
+        node
+    }
+
     /// Starts the server and waits until it says that it is ready.
     pub(crate) fn serve(&mut self) {
-        let mut program = Program::start("mailwarden", self.command(&["serve"]).env("RUST_LOG", "trace"));
+        let mut command = self.command(&["serve"]);
+        command.env("RUST_LOG", "trace").envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let mut program = Program::start("mailwarden", &mut command);
         program.wait_for_line("ready", PATIENCE);
         self.ports = listeners(&program.stdout());
         self.program = Some(program);
@@ -96,6 +127,11 @@ impl Gateway {
         how(&mut program);
         self.stopped_output.push_str(&program.stdout());
         self.stopped_output.push_str(&program.stderr());
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.program.as_ref().expect("the server runs").pid()
     }
 
     /// The port of a listener.
