@@ -3,6 +3,7 @@
 //! Every change is recorded in the audit log before it is made.
 
 mod admission;
+mod breaker;
 mod clients;
 mod error;
 mod grants;
@@ -16,6 +17,7 @@ pub mod sessions;
 mod tests;
 
 pub use crate::registry::admission::Admitted;
+pub use crate::registry::breaker::{Knock, Verdict};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::sessions::{SessionHandle, Sessions};
@@ -24,6 +26,7 @@ use crate::audit::Audit;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
@@ -41,12 +44,13 @@ pub struct Registry {
     clock: Clock,
     entropy: Entropy,
     sessions: Sessions,
+    gates: Gates,
 }
 
 impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
-        Self { store, vault, audit, dialer, clock, entropy, sessions: Sessions::default() }
+        Self { store, vault, audit, dialer, clock, entropy, sessions: Sessions::default(), gates: Gates::default() }
     }
 
     /// The sessions on this node.
