@@ -32,7 +32,7 @@ const YIELD_MILLIS: i64 = 200;
 const SWEEP: Duration = Duration::from_millis(500);
 /// How often a slot is asked for while others have them all, and how long at most.
 const POLL: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// What the upstream said about our credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub enum Knock {
 
 /// The right to have one login under way.
 #[derive(Debug)]
-struct Slot {
+pub(in crate::registry) struct Slot {
     epoch: i64,
     /// How many refusals there had been in all when it was reserved.
     refused: i64,
@@ -171,7 +171,12 @@ impl Registry {
         }
     }
 
-    async fn reserve(&self, id: &MailboxId, knock: Knock, now: Timestamp) -> Result<Option<Slot>, RegistryError> {
+    pub(in crate::registry) async fn reserve(
+        &self,
+        id: &MailboxId,
+        knock: Knock,
+        now: Timestamp,
+    ) -> Result<Option<Slot>, RegistryError> {
         let knock_since = match knock {
             Knock::Politely => now.plus_millis(-PROBE_MILLIS),
             Knock::Anyway => now,
@@ -185,7 +190,13 @@ impl Registry {
         Ok(Some(Slot { epoch, refused, is_doubtful: refused > row.int(2)?, reserved_at: now }))
     }
 
-    async fn settle(&self, gate: &Arc<Gate>, id: &MailboxId, slot: Slot, verdict: Verdict) -> Result<(), RegistryError> {
+    async fn settle(
+        &self,
+        gate: &Arc<Gate>,
+        id: &MailboxId,
+        slot: Slot,
+        verdict: Verdict,
+    ) -> Result<(), RegistryError> {
         match verdict {
             Verdict::Accepted if !slot.is_doubtful => {
                 self.keep(gate, id, slot);

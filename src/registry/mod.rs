@@ -14,6 +14,8 @@ mod rows;
 pub mod sessions;
 
 #[cfg(test)]
+mod breaker_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::registry::admission::Admitted;

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
 mod architecture;
+mod breaker;
 mod canary;
 mod crash;
 mod dev_flow;
@@ -10,6 +11,9 @@ mod harness;
 mod read_only;
 mod real_servers;
 mod revoke;
+mod smtp_commands;
+mod smtp_data;
+mod smtp_upstream_faults;
 mod statements;
 #[expect(
     clippy::print_stderr,

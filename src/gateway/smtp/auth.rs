@@ -122,7 +122,8 @@ impl Door<'_> {
     async fn auth(&mut self, rest: &str) -> Result<Step, End> {
         let (name, initial) = rest.split_once(' ').map_or((rest, None), |(name, initial)| (name, Some(initial)));
         let Some(mechanism) = Mechanism::parse(name) else { return self.bad("504 5.5.4 unknown mechanism").await };
-        if !self.is_encrypted() && initial.is_none() {
+        if !self.is_encrypted() && (initial.is_none() || mechanism == Mechanism::Login) {
+            // Nothing more that is secret is asked for; the first message of LOGIN is but the user name.
             return self.answer("538 5.7.11 use STARTTLS first").await;
         }
         let first = match initial {

@@ -5,9 +5,9 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::address::MailAddress;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
-use crate::gateway::smtp::{End, MAX_LINE, auth, data, refusal_reply, say_goodbye, verb};
+use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply, say_goodbye, verb};
 use crate::policy::{Denial, smtp};
-use crate::upstream::smtp::{Connection, reply};
+use crate::upstream::smtp::{COMMAND_TIMEOUT, Connection, reply};
 use crate::upstream::wire::Wire;
 
 /// How many bad commands one session may send.
@@ -76,7 +76,7 @@ impl Desk {
     }
 
     async fn turn(&mut self) -> Result<(), End> {
-        let line = self.client.line(MAX_LINE).await?;
+        let line = next_line(&mut self.client, MAX_LINE).await??;
         let Some((verb, rest)) = verb(&line) else { return self.bad("500 5.5.2 command not understood").await };
         match verb.as_str() {
             "EHLO" => {
@@ -107,7 +107,8 @@ impl Desk {
     pub(super) async fn reset(&mut self) {
         if self.recipients.take().is_some()
             && let Some(upstream) = &mut self.upstream
-            && (upstream.wire.send(b"RSET\r\n").await.is_err() || reply(&mut upstream.wire).await.is_err())
+            && (upstream.wire.send(b"RSET\r\n").await.is_err()
+                || reply(&mut upstream.wire, COMMAND_TIMEOUT).await.is_err())
         {
             self.upstream = None;
         }
@@ -123,12 +124,12 @@ impl Desk {
         for parameter in parameters {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match name.to_ascii_uppercase().as_str() {
-                "SIZE" => match value.parse::<u64>() {
-                    Ok(size) if size > self.gatekeeper.max_message_bytes() => {
+                "SIZE" => match size(value) {
+                    Some(size) if size > self.gatekeeper.max_message_bytes() => {
                         return self.answer("552 5.3.4 message too big").await;
                     }
-                    Ok(_) => (),
-                    Err(_) => return self.bad("501 5.5.4 SIZE is not a number").await,
+                    Some(_) => (),
+                    None => return self.bad("501 5.5.4 SIZE is not a number").await,
                 },
                 "BODY" if ["7BIT", "8BITMIME"].iter().any(|known| value.eq_ignore_ascii_case(known)) => (),
                 // RFC 4954 section 5: an untrusted identity; never passed on.
@@ -196,7 +197,7 @@ impl Desk {
     async fn pass_on(&mut self, command: String, accepted: &str) -> Result<bool, End> {
         let Some(upstream) = &mut self.upstream else { return Ok(false) };
         let sent = upstream.wire.send(format!("{command}\r\n").as_bytes()).await.is_ok();
-        let answer = if sent { reply(&mut upstream.wire).await.ok() } else { None };
+        let answer = if sent { reply(&mut upstream.wire, COMMAND_TIMEOUT).await.ok() } else { None };
         match answer.map(|answer| answer.code) {
             Some(200..300) => self.answer(&format!("250 {accepted}")).await.map(|()| true),
             Some(code @ 400..600) => self
@@ -209,6 +210,11 @@ impl Desk {
             }
         }
     }
+}
+
+/// The value of SIZE: one to twenty digits (RFC 1870 section 3) that fit.
+fn size(value: &str) -> Option<u64> {
+    value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
 }
 
 /// `FROM:<address> PARAMETERS`, with nothing else in it (SM-05).

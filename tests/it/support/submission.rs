@@ -1,0 +1,88 @@
+//! The scene for submission: a gateway before an SMTP upstream that does as it is told.
+
+use tempfile::TempDir;
+
+use super::ca::Ca;
+use super::folder;
+use super::gateway::{Gateway, plain};
+use super::process::Finished;
+use super::smtp_upstream::{Act, SmtpUpstream};
+use super::stage::{ADDRESS, PASSWORD};
+use super::wire::Wire;
+
+/// The scene. Fields go in this order, so the gateway ends before its upstream.
+pub(crate) struct Submission {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: SmtpUpstream,
+    pub(crate) ca: Ca,
+    pub(crate) token: String,
+    _dir: TempDir,
+}
+
+impl Submission {
+    /// A gateway with one mailbox at an upstream that follows `script`, and a tool that may send from it.
+    pub(crate) fn set(script: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+        Self::set_with(|_| (), script)
+    }
+
+    /// The same, with the gateway's configuration edited before it starts.
+    pub(crate) fn set_with(edit: impl FnOnce(&Gateway), script: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+        let dir = folder();
+        let ca = Ca::create(&dir.path().join("ca"));
+        let upstream = SmtpUpstream::start(&ca, script);
+        let mut gateway = Gateway::prepare(&ca);
+        edit(&gateway);
+        gateway.serve();
+        add_mailbox(&gateway, &ca, ADDRESS, upstream.port, "implicit").expect_ok("mailbox add");
+        let tool = gateway.add_tool("sender", ADDRESS, "marketing");
+        let token = gateway.token(&tool, ADDRESS);
+        Self { gateway, upstream, ca, token, _dir: dir }
+    }
+
+    /// A connection past the greeting.
+    pub(crate) fn connect(&self) -> Wire {
+        let mut smtp = Wire::connect(self.gateway.port("smtps"), self.gateway.ca_file());
+        assert_eq!(smtp.reply()[0].get(..3), Some("220"));
+        smtp
+    }
+
+    /// A connection that is logged in.
+    pub(crate) fn session(&self) -> Wire {
+        let mut smtp = self.connect();
+        say(&mut smtp, "EHLO tool.example.test", "250");
+        say(&mut smtp, &format!("AUTH PLAIN {}", plain(ADDRESS, &self.token)), "235");
+        smtp
+    }
+
+    /// A connection that has been told to go on with the message.
+    pub(crate) fn at_data(&self) -> Wire {
+        let mut smtp = self.session();
+        begin(&mut smtp);
+        smtp
+    }
+}
+
+/// Sends one line; the reply must begin with `code`.
+#[track_caller]
+pub(crate) fn say(smtp: &mut Wire, line: &str, code: &str) -> Vec<String> {
+    smtp.send(format!("{line}\r\n"));
+    let reply = smtp.reply();
+    assert!(reply.last().is_some_and(|last| last.starts_with(code)), "{line:?} was answered {reply:?}, not {code}");
+    reply
+}
+
+/// A transaction up to the 354.
+#[track_caller]
+pub(crate) fn begin(smtp: &mut Wire) {
+    say(smtp, &format!("MAIL FROM:<{ADDRESS}>"), "250");
+    say(smtp, "RCPT TO:<customer@else.test>", "250");
+    say(smtp, "DATA", "354");
+}
+
+/// Registers a mailbox with a submission endpoint alone.
+pub(crate) fn add_mailbox(gateway: &Gateway, ca: &Ca, address: &str, port: u16, tls: &str) -> Finished {
+    let (smtp, ca_file) = (format!("localhost:{port}"), ca.file().display().to_string());
+    let mut args = vec!["mailbox", "add", "--address", address, "--username", address];
+    args.extend(["--smtp", &smtp, "--smtp-tls", tls, "--ca-file", &ca_file, "--password-stdin"]);
+    gateway.manage(&args, format!("{PASSWORD}\n").as_bytes())
+}
