@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::ca::Ca;
-use crate::support::dovecot::Dovecot;
-use crate::support::folder;
-use crate::support::gateway::{Gateway, Upstream, plain, xoauth2};
-use crate::support::smtp_upstream::{Act, SmtpUpstream};
+use crate::support::gateway::{plain, xoauth2};
+use crate::support::smtp_upstream::Act;
 use crate::support::stage::{ADDRESS, PASSWORD};
-use crate::support::submission::{Submission, say};
+use crate::support::submission::{Both, Submission, say};
 use crate::support::wire::Wire;
 
 /// An upstream that refuses every password but the one that `good` holds now.
@@ -48,24 +45,16 @@ fn up_08_two_hundred_tool_logins_show_a_refused_password_three_times() {
 
 #[test]
 fn up_08_imap_and_smtp_have_one_budget() {
-    let dir = folder();
-    let ca = Ca::create(&dir.path().join("ca"));
-    let dovecot = Dovecot::start(&ca, &[(ADDRESS, PASSWORD)]);
     let refuses = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&refuses);
-    let smtp = SmtpUpstream::start(&ca, move |line| {
+    let Both { gateway, smtp, dovecot, token, .. } = &Both::set(move |line| {
         if line.starts_with("AUTH") && seen.load(Ordering::SeqCst) { Act::say("535 no") } else { Act::Well }
     });
-    let gateway = Gateway::start(&ca);
-    let upstream = Upstream { imap: dovecot.imaps, smtp: Some(smtp.port), starttls: false };
-    gateway.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
-    let tool = gateway.add_tool("both", ADDRESS, "helpdesk");
-    let token = gateway.token(&tool, ADDRESS);
     refuses.store(true, Ordering::SeqCst);
     dovecot.set_password(ADDRESS, "changed-upstream");
     let proven = smtp.logins();
     let mut imap = gateway.imap();
-    let login = format!("AUTHENTICATE XOAUTH2 {}", xoauth2(ADDRESS, &token));
+    let login = format!("AUTHENTICATE XOAUTH2 {}", xoauth2(ADDRESS, token));
     imap.send(format!("a {login}\r\n"));
     assert!(imap.line().starts_with("+ "));
     imap.send("\r\n");
@@ -73,7 +62,7 @@ fn up_08_imap_and_smtp_have_one_budget() {
     for expected in [1, 2, 2] {
         let mut session = Wire::connect(gateway.port("smtps"), gateway.ca_file());
         session.reply();
-        say(&mut session, &format!("AUTH XOAUTH2 {}", xoauth2(ADDRESS, &token)), "235");
+        say(&mut session, &format!("AUTH XOAUTH2 {}", xoauth2(ADDRESS, token)), "235");
         say(&mut session, &format!("MAIL FROM:<{ADDRESS}>"), "451");
         assert_eq!(smtp.logins() - proven, expected);
     }

@@ -11,6 +11,7 @@ mod harness;
 mod read_only;
 mod real_servers;
 mod revoke;
+mod sasl;
 mod smtp_commands;
 mod smtp_data;
 mod smtp_upstream_faults;

@@ -17,6 +17,7 @@ use crate::domain::id::{SessionId, VerdictId};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
+use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{Denial, Rights};
 use crate::protocol::sasl::Attempt;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub entropy: Entropy,
     /// The name in greetings.
     pub hostname: String,
+    /// The names that tools reach us by.
+    pub identity: Identity,
     /// Largest submitted message in bytes.
     pub max_message_bytes: u64,
 }
@@ -143,6 +146,13 @@ impl Gatekeeper {
             && !user.eq_ignore_ascii_case(claims.mailbox.as_str())
         {
             return self.refuse(refused("user name is not the token's mailbox").client(&claims.client_id)).await;
+        }
+        if let Some(host) = &attempt.host
+            && !host.eq_ignore_ascii_case(&self.0.hostname)
+            && !self.0.identity.answers_to(host)
+        {
+            // Somebody else collected this message and passes it on (RFC 7628 section 3.1).
+            return self.refuse(refused("the host in the message is not ours").client(&claims.client_id)).await;
         }
         let admitted = match self.0.registry.admit(&claims, protocol, source).await {
             Ok(admitted) => admitted,

@@ -116,12 +116,14 @@ impl SmtpUpstream {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
+    /// All it was sent inside TLS.
+    pub(crate) fn encrypted(&self) -> String {
+        text(&self.seen.encrypted)
+    }
+
     /// All it was sent, outside and inside TLS.
     pub(crate) fn received(&self) -> String {
-        let text = |bytes: &Mutex<Vec<u8>>| {
-            String::from_utf8_lossy(&bytes.lock().expect("no server thread panicked")).into_owned()
-        };
-        format!("{}{}", text(&self.seen.clear), text(&self.seen.encrypted))
+        format!("{}{}", text(&self.seen.clear), self.encrypted())
     }
 }
 
@@ -273,6 +275,10 @@ impl Write for Recorded {
     fn flush(&mut self) -> io::Result<()> {
         self.tcp.flush()
     }
+}
+
+fn text(bytes: &Mutex<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&bytes.lock().expect("no server thread panicked")).into_owned()
 }
 
 fn server_config(leaf: &Leaf) -> Arc<ServerConfig> {

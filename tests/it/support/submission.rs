@@ -3,8 +3,9 @@
 use tempfile::TempDir;
 
 use super::ca::Ca;
+use super::dovecot::Dovecot;
 use super::folder;
-use super::gateway::{Gateway, plain};
+use super::gateway::{Gateway, Upstream, plain};
 use super::process::Finished;
 use super::smtp_upstream::{Act, SmtpUpstream};
 use super::stage::{ADDRESS, PASSWORD};
@@ -59,6 +60,31 @@ impl Submission {
         let mut smtp = self.session();
         begin(&mut smtp);
         smtp
+    }
+}
+
+/// A gateway before a Dovecot for reading and an upstream for sending that does as it is told. Fields go in this order.
+pub(crate) struct Both {
+    pub(crate) gateway: Gateway,
+    pub(crate) smtp: SmtpUpstream,
+    pub(crate) dovecot: Dovecot,
+    pub(crate) token: String,
+    _dir: TempDir,
+}
+
+impl Both {
+    /// The scene, with a tool that may read and send.
+    pub(crate) fn set(script: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+        let dir = folder();
+        let ca = Ca::create(&dir.path().join("ca"));
+        let dovecot = Dovecot::start(&ca, &[(ADDRESS, PASSWORD)]);
+        let smtp = SmtpUpstream::start(&ca, script);
+        let gateway = Gateway::start(&ca);
+        let upstream = Upstream { imap: dovecot.imaps, smtp: Some(smtp.port), starttls: false };
+        gateway.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
+        let tool = gateway.add_tool("both", ADDRESS, "helpdesk");
+        let token = gateway.token(&tool, ADDRESS);
+        Self { gateway, smtp, dovecot, token, _dir: dir }
     }
 }
 
