@@ -8,6 +8,7 @@ use crate::support::smtp_upstream::Act;
 use crate::support::stage::{ADDRESS, PASSWORD};
 use crate::support::submission::{Both, Submission, say};
 use crate::support::wire::Wire;
+use crate::support::{PATIENCE, wait_for};
 
 /// An upstream that refuses every password but the one that `good` holds now.
 fn choosy(good: &Arc<std::sync::Mutex<String>>) -> impl Fn(&str) -> Act + Send + Sync + 'static {
@@ -52,6 +53,13 @@ fn up_08_imap_and_smtp_have_one_budget() {
     });
     refuses.store(true, Ordering::SeqCst);
     dovecot.set_password(ADDRESS, "changed-upstream");
+    // Dovecot looks at the file again in its own time.
+    wait_for("Dovecot to know the new password", PATIENCE, || {
+        let mut direct = Wire::connect(dovecot.imaps, gateway.ca_file());
+        direct.line();
+        direct.send(format!("a AUTHENTICATE PLAIN {}\r\n", plain(ADDRESS, PASSWORD)));
+        direct.answer("a").last().is_some_and(|last| last.starts_with("a NO")).then_some(())
+    });
     let proven = smtp.logins();
     let mut imap = gateway.imap();
     let login = format!("AUTHENTICATE XOAUTH2 {}", xoauth2(ADDRESS, token));

@@ -7,9 +7,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::domain::fault::Fault;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
-use crate::gateway::smtp::{End, refusal_reply, say_goodbye, verb};
+use crate::gateway::smtp::{End, refusal_reply, say_goodbye};
 use crate::gateway::stream::ListenerMode;
 use crate::protocol::sasl::{self, Attempt, Mechanism};
+use crate::protocol::smtp::verb;
 use crate::upstream::wire::Wire;
 
 /// How many failed logins, and how many bad commands, one connection may make.

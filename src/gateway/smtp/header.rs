@@ -137,4 +137,29 @@ mod tests {
             assert_eq!(authors(wrong), None, "{wrong}");
         }
     }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_header_gives_an_answer(parts in prop::collection::vec(prop::sample::select(vec![
+            "From", ":", " ", "a@x.test", "<", ">", ",", ";", "(", ")", "\"", "\\", "=?utf-8?Q?", "=40", "?=", "\r\n", "\t",
+            "Sender", "Resent-From", "group", "\u{e9}", ".", "b@y.test",
+        ]), 0..24)) {
+            if let Some(authors) = authors(&parts.concat()) {
+                prop_assert!(authors.iter().all(|author| author == "a@x.test" || author == "b@y.test"
+                    || author.matches('@').count() == 1));
+            }
+        }
+
+        #[test]
+        fn what_goes_upstream_is_read_alike(name in "[A-Za-z ]{0,12}", subject in "[ -~]{0,40}") {
+            let lines = [format!("From: {name} <a@x.test>").into_bytes(), format!("Subject: {subject}").into_bytes()];
+            let first = read(&lines).unwrap();
+            let again: Vec<Vec<u8>> =
+                first.text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).collect();
+            let second = read(&again[..again.len() - 1]).unwrap();
+            prop_assert!(second.authors == first.authors && second.text == first.text);
+        }
+    }
 }

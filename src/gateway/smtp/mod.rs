@@ -94,10 +94,3 @@ async fn say_goodbye(client: &mut Wire, end: End) {
     };
     let _ = tokio::time::timeout(Duration::from_secs(1), rest).await;
 }
-
-/// The verb of a command line in upper case, and the rest.
-fn verb(line: &[u8]) -> Option<(String, &str)> {
-    let text = std::str::from_utf8(line).ok()?;
-    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
-    Some((verb.to_ascii_uppercase(), rest))
-}

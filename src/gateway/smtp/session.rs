@@ -5,8 +5,9 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::address::MailAddress;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
-use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply, say_goodbye, verb};
+use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply, say_goodbye};
 use crate::policy::{Denial, smtp};
+use crate::protocol::smtp::{path, size, verb};
 use crate::upstream::smtp::{COMMAND_TIMEOUT, Connection, reply};
 use crate::upstream::wire::Wire;
 
@@ -208,38 +209,6 @@ impl Desk {
                 (self.upstream, self.recipients) = (None, None);
                 self.answer("451 4.3.0 the mail server behind this mailbox went away").await.map(|()| false)
             }
-        }
-    }
-}
-
-/// The value of SIZE: one to twenty digits (RFC 1870 section 3) that fit.
-fn size(value: &str) -> Option<u64> {
-    value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
-}
-
-/// `FROM:<address> PARAMETERS`, with nothing else in it (SM-05).
-fn path<'a>(rest: &'a str, word: &str) -> Option<(&'a str, Vec<&'a str>)> {
-    let (head, rest) = rest.split_at_checked(word.len())?;
-    if !head.eq_ignore_ascii_case(word) {
-        return None;
-    }
-    let (address, parameters) = rest.trim_start_matches(' ').strip_prefix('<')?.split_once('>')?;
-    if !(parameters.is_empty() || parameters.starts_with(' ')) || address.contains(['<', ' ', '"']) {
-        return None;
-    }
-    Some((address, parameters.split(' ').filter(|word| !word.is_empty()).collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::path;
-
-    #[test]
-    fn only_a_plain_path_is_taken() {
-        assert_eq!(path("FROM:<a@b> SIZE=1", "FROM:"), Some(("a@b", vec!["SIZE=1"])));
-        assert_eq!(path("from: <>", "FROM:"), Some(("", vec![])));
-        for wrong in ["FROM:a@b", "FROM:<a@b", "FROM:<a@b>AUTH=<>", "FROM:<a b@c>", "FROM:<<a@b>>", "TO:<a@b>", "FRO"] {
-            assert_eq!(path(wrong, "FROM:").filter(|(address, _)| !address.is_empty()), None, "{wrong}");
         }
     }
 }
