@@ -21,4 +21,5 @@ mod statements;
     reason = "a harness offers more than each test takes, and shows what a failed program said"
 )]
 mod support;
+mod upstream_trust;
 mod wrong_input;

@@ -147,8 +147,7 @@ mod tests {
             "Sender", "Resent-From", "group", "\u{e9}", ".", "b@y.test",
         ]), 0..24)) {
             if let Some(authors) = authors(&parts.concat()) {
-                prop_assert!(authors.iter().all(|author| author == "a@x.test" || author == "b@y.test"
-                    || author.matches('@').count() == 1));
+                prop_assert!(authors.iter().all(|author| author.ends_with("@x.test") || author.ends_with("@y.test")));
             }
         }
 

@@ -121,9 +121,14 @@ impl SmtpUpstream {
         text(&self.seen.encrypted)
     }
 
+    /// All it was sent outside TLS, the records of TLS itself included.
+    pub(crate) fn clear_text(&self) -> String {
+        text(&self.seen.clear)
+    }
+
     /// All it was sent, outside and inside TLS.
     pub(crate) fn received(&self) -> String {
-        format!("{}{}", text(&self.seen.clear), self.encrypted())
+        format!("{}{}", self.clear_text(), self.encrypted())
     }
 }
 
@@ -281,7 +286,8 @@ fn text(bytes: &Mutex<Vec<u8>>) -> String {
     String::from_utf8_lossy(&bytes.lock().expect("no server thread panicked")).into_owned()
 }
 
-fn server_config(leaf: &Leaf) -> Arc<ServerConfig> {
+/// TLS settings of a server with this certificate.
+pub(crate) fn server_config(leaf: &Leaf) -> Arc<ServerConfig> {
     let read = |path| std::fs::read(path).expect("read a PEM file");
     let chain =
         CertificateDer::pem_slice_iter(&read(&leaf.certificate)).map(|one| one.expect("a certificate")).collect();

@@ -1,5 +1,7 @@
 //! The scene for submission: a gateway before an SMTP upstream that does as it is told.
 
+use std::path::Path;
+
 use tempfile::TempDir;
 
 use super::ca::Ca;
@@ -107,7 +109,12 @@ pub(crate) fn begin(smtp: &mut Wire) {
 
 /// Registers a mailbox with a submission endpoint alone.
 pub(crate) fn add_mailbox(gateway: &Gateway, ca: &Ca, address: &str, port: u16, tls: &str) -> Finished {
-    let (smtp, ca_file) = (format!("localhost:{port}"), ca.file().display().to_string());
+    add_mailbox_trusting(gateway, &ca.file(), address, port, tls)
+}
+
+/// The same with these authorities.
+pub(crate) fn add_mailbox_trusting(gateway: &Gateway, ca: &Path, address: &str, port: u16, tls: &str) -> Finished {
+    let (smtp, ca_file) = (format!("localhost:{port}"), ca.display().to_string());
     let mut args = vec!["mailbox", "add", "--address", address, "--username", address];
     args.extend(["--smtp", &smtp, "--smtp-tls", tls, "--ca-file", &ca_file, "--password-stdin"]);
     gateway.manage(&args, format!("{PASSWORD}\n").as_bytes())
