@@ -124,6 +124,7 @@ impl Edges {
             clock: services.clock.clone(),
             entropy: services.entropy.clone(),
             hostname: config.server.hostname.clone(),
+            identity: identity.clone(),
             max_message_bytes: config.limits.max_message_bytes,
         });
         let state = http::HttpState {

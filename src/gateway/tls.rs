@@ -64,6 +64,12 @@ impl Identity {
         Ok(Self { key: Arc::new(key), names: names.into() })
     }
 
+    /// Whether a tool that connected to `host` is at the right place: a name of the certificate, or an address.
+    pub fn answers_to(&self, host: &str) -> bool {
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        literal.parse::<std::net::IpAddr>().is_ok() || self.names.iter().any(|name| covers(name, host))
+    }
+
     /// Settings for a listener that speaks the ALPN protocols `alpn`. A client that offers no ALPN at all is served.
     pub fn server_config(&self, alpn: &[&str]) -> Result<Arc<ServerConfig>, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());

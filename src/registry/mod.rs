@@ -3,6 +3,7 @@
 //! Every change is recorded in the audit log before it is made.
 
 mod admission;
+mod breaker;
 mod clients;
 mod error;
 mod grants;
@@ -14,9 +15,12 @@ mod rows;
 pub mod sessions;
 
 #[cfg(test)]
+mod breaker_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::registry::admission::Admitted;
+pub use crate::registry::breaker::{Knock, Verdict};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::sessions::{SessionHandle, Sessions};
@@ -26,6 +30,7 @@ use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::id::NodeId;
+use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
@@ -44,13 +49,15 @@ pub struct Registry {
     entropy: Entropy,
     sessions: Sessions,
     node: NodeId,
+    gates: Gates,
 }
 
 impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
-        Self { store, vault, audit, dialer, clock, entropy, sessions: Sessions::default(), node }
+        let (sessions, gates) = (Sessions::default(), Gates::default());
+        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates }
     }
 
     /// The sessions on this node.

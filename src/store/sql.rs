@@ -58,9 +58,11 @@ macro_rules! checkpoints {
         "seq, hash, at, kid, signature"
     };
 }
-macro_rules! sessions { () => {
-    "id, node_id, client_id, mailbox_id, mailbox, grant_id, protocol, source, started_at, ends_at, seen_at"
-}; }
+macro_rules! sessions {
+    () => {
+        "id, node_id, client_id, mailbox_id, mailbox, grant_id, protocol, source, started_at, ends_at, seen_at"
+    };
+}
 macro_rules! signing_keys {
     () => {
         "kid, alg, state, kek_id, wrapped_dek, sealed, created_at"
@@ -126,11 +128,21 @@ statements! {
     CREDENTIAL_PRUNE = "DELETE FROM credentials WHERE mailbox_id = $1 AND state = 'previous'";
     CREDENTIAL_SHRED = "DELETE FROM credentials WHERE mailbox_id = $1";
 
-    BREAKER_GET = "SELECT refusals FROM breakers WHERE mailbox_id = $1";
-    BREAKER_COUNT = "INSERT INTO breakers (mailbox_id, refusals, probed_at) VALUES ($1, 1, $2) \
-        ON CONFLICT (mailbox_id) DO UPDATE SET refusals = breakers.refusals + 1, probed_at = $2 RETURNING refusals";
-    BREAKER_PROBE = "UPDATE breakers SET probed_at = $2 WHERE mailbox_id = $1 AND probed_at <= $3";
-    BREAKER_CLEAR = "DELETE FROM breakers WHERE mailbox_id = $1";
+    BREAKER_STRIKES = "SELECT refused - forgiven FROM breakers WHERE mailbox_id = $1";
+    // $3: when a closed door may be knocked at again; $4: before it, attempts under way are lost and count as refused.
+    BREAKER_RESERVE = "INSERT INTO breakers (mailbox_id, epoch, refused, forgiven, pending, tried_at) VALUES ($1, 0, 0, 0, 1, $2) \
+        ON CONFLICT (mailbox_id) DO UPDATE SET tried_at = $2, \
+        refused = CASE WHEN breakers.tried_at <= $4 THEN breakers.refused + breakers.pending ELSE breakers.refused END, \
+        pending = CASE WHEN breakers.tried_at <= $4 THEN 1 ELSE breakers.pending + 1 END \
+        WHERE CASE WHEN breakers.refused - breakers.forgiven >= 3 THEN breakers.tried_at <= $3 \
+        ELSE breakers.refused - breakers.forgiven + breakers.pending < 3 OR breakers.tried_at <= $4 END \
+        RETURNING epoch, refused, forgiven";
+    BREAKER_REFUSED = "UPDATE breakers SET refused = refused + 1, tried_at = $3, \
+        pending = CASE WHEN pending > 0 THEN pending - 1 ELSE 0 END WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
+    // $3: the refusals that are forgiven, because the upstream took a login that began after them.
+    BREAKER_RELEASE = "UPDATE breakers SET forgiven = CASE WHEN forgiven < $3 THEN $3 ELSE forgiven END, \
+        pending = CASE WHEN pending > 0 THEN pending - 1 ELSE 0 END WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
+    BREAKER_RESET = "UPDATE breakers SET epoch = epoch + 1, forgiven = refused, pending = 0 WHERE mailbox_id = $1";
 
     CLIENT_ADD = concat!("INSERT INTO clients (", clients!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     CLIENT_SET = "UPDATE clients SET name = $2, status = $3, default_mailbox = $4, token_alg = $5, tokens_valid_after = $6, \

@@ -57,7 +57,9 @@ fn vl_06_core_dumps_are_off_and_the_same_user_cannot_look_into_the_process() {
     demo.wait_for_line("ready", PATIENCE);
     let mut bystander = Program::start("sleep", as_mail_user("sleep").arg("600"));
     wait_for("the bystander to be another user's", PATIENCE, || {
-        fs::read(format!("/proc/{}/cmdline", bystander.pid())).is_ok_and(|line| line.starts_with(b"sleep")).then_some(())
+        fs::read(format!("/proc/{}/cmdline", bystander.pid()))
+            .is_ok_and(|line| line.starts_with(b"sleep"))
+            .then_some(())
     });
 
     let limits = fs::read_to_string(format!("/proc/{}/limits", demo.pid())).expect("read the limits");

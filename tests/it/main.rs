@@ -3,6 +3,7 @@
 
 mod architecture;
 mod audit;
+mod breaker;
 mod canary;
 mod crash;
 mod dev_flow;
@@ -12,6 +13,10 @@ mod harness;
 mod read_only;
 mod real_servers;
 mod revoke;
+mod sasl;
+mod smtp_commands;
+mod smtp_data;
+mod smtp_upstream_faults;
 mod statements;
 #[expect(
     clippy::print_stderr,
@@ -19,4 +24,5 @@ mod statements;
 )]
 mod support;
 mod two_nodes;
+mod upstream_trust;
 mod wrong_input;

@@ -8,7 +8,9 @@ pub(crate) mod maildir;
 pub(crate) mod postfix;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod smtp_upstream;
 pub(crate) mod stage;
+pub(crate) mod submission;
 pub(crate) mod wire;
 
 use std::fs::{self, OpenOptions, Permissions};
