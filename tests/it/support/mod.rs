@@ -9,6 +9,7 @@ pub(crate) mod postfix;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod stage;
+pub(crate) mod upstream;
 pub(crate) mod wire;
 
 use std::fs::{self, OpenOptions, Permissions};
