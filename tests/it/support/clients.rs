@@ -19,6 +19,13 @@ pub(crate) fn script_command(name: &str, ca: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Runs a program of `tests/clients/requirements.txt`, which `tests/run` installs.
+pub(crate) fn python_tool(name: &str, args: &[&str]) -> Finished {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin").join(name);
+    assert!(path.exists(), "{name} is not installed: tests/run does that");
+    process::run(Command::new(path).args(args), b"")
+}
+
 /// Runs curl against a server of this test.
 pub(crate) fn curl(ca: &Path, args: &[&str], input: &[u8]) -> Finished {
     let mut command = Command::new("curl");

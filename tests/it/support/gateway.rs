@@ -134,6 +134,11 @@ impl Gateway {
         self.program.as_ref().expect("the server runs").pid()
     }
 
+    /// The most memory that the server ever held, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        self.program.as_ref().expect("the server runs").peak_memory_kib()
+    }
+
     /// The port of a listener.
     pub(crate) fn port(&self, listener: &str) -> u16 {
         *self.ports.get(listener).unwrap_or_else(|| panic!("no listener {listener} in {:?}", self.ports))
@@ -220,6 +225,17 @@ impl Gateway {
     pub(crate) fn add_tool(&self, name: &str, mailbox: &str, preset: &str) -> Tool {
         let tool = self.add_client(name);
         self.manage_ok(&["grant", "add", "--client", &tool.id, "--mailbox", mailbox, "--preset", preset], b"");
+        tool
+    }
+
+    /// Registers a client with a grant that holds to `folders`.
+    pub(crate) fn add_bounded_tool(&self, name: &str, mailbox: &str, preset: &str, folders: &[&str]) -> Tool {
+        let tool = self.add_client(name);
+        let mut args = vec!["grant", "add", "--client", &tool.id, "--mailbox", mailbox, "--preset", preset];
+        for folder in folders {
+            args.extend(["--folder", folder]);
+        }
+        self.manage_ok(&args, b"");
         tool
     }
 

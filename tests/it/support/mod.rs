@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod smtp_upstream;
 pub(crate) mod stage;
 pub(crate) mod submission;
+pub(crate) mod upstream;
 pub(crate) mod wire;
 
 use std::fs::{self, OpenOptions, Permissions};

@@ -41,6 +41,13 @@ impl Program {
         self.child.id()
     }
 
+    /// The most memory that the program ever held, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the program runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// All of the standard output so far.
     pub(crate) fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout.lock().expect("the collector lives")).into_owned()

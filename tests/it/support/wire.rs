@@ -30,6 +30,20 @@ impl Wire {
         Self { stream: StreamOwned::new(connection, tcp), held: Vec::new() }
     }
 
+    /// Shakes hands at a port of this machine as a client that asks for `name` and offers `alpn`; gives what it then could not do.
+    pub(crate) fn handshake(port: u16, ca: &Path, name: &str, alpn: &[&str]) -> io::Result<()> {
+        let mut settings = tls_settings(ca);
+        settings.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from(name.to_owned()).expect("a good name");
+        let mut connection = ClientConnection::new(Arc::new(settings), name).expect("TLS settings");
+        let mut tcp = tcp(port);
+        while connection.is_handshaking() {
+            connection.complete_io(&mut tcp)?;
+        }
+        // The server's alert may come after a client of TLS 1.3 is done.
+        Wire { stream: StreamOwned::new(connection, tcp), held: Vec::new() }.try_line().map(drop)
+    }
+
     /// How long a read may wait.
     pub(crate) fn patience(&self, limit: Duration) {
         self.stream.sock.set_read_timeout(Some(limit)).expect("set the time limit");
@@ -107,6 +121,17 @@ impl Wire {
             if last {
                 return lines;
             }
+        }
+    }
+
+    /// Reads without keeping anything; `last` is shown the end of what came so far and says when it is enough.
+    pub(crate) fn each_chunk(&mut self, mut last: impl FnMut(&[u8]) -> bool) {
+        let mut chunk = std::mem::take(&mut self.held);
+        while chunk.is_empty() || !last(&chunk) {
+            chunk.resize(64 << 10, 0);
+            let read = self.stream.read(&mut chunk).expect("read on");
+            assert!(read > 0, "the connection ended");
+            chunk.truncate(read);
         }
     }
 
