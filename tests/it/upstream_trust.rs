@@ -18,6 +18,9 @@ use crate::support::{PATIENCE, folder};
 
 const WELL: fn(&str) -> Act = |_| Act::Well;
 
+/// A step, what is done wrong there, and a word of the refusal.
+type Step = (&'static str, fn() -> Act, &'static str);
+
 struct Scene {
     gateway: Gateway,
     ca: Ca,
@@ -78,7 +81,7 @@ fn up_02_starttls_that_is_stripped_refused_or_followed_by_more_ends_the_login() 
     let clear = |step: &'static str, act: fn() -> Act| {
         SmtpUpstream::starttls(&scene.ca, move |line| if line.starts_with(step) { act() } else { Act::Well })
     };
-    let cases: [(&'static str, fn() -> Act, &str); 7] = [
+    let cases: [Step; 7] = [
         ("CLEAR EHLO", || Act::say("250-upstream\r\n250 AUTH PLAIN LOGIN"), "no STARTTLS"),
         ("CLEAR EHLO", || Act::say("250-upstream\r\n250 XSTARTTLS"), "no STARTTLS"),
         ("CLEAR STARTTLS", || Act::say("454 not now"), "protocol"),
