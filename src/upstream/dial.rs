@@ -156,16 +156,16 @@ fn is_public(address: IpAddr) -> bool {
                 || (a == 192 && b == 88 && c == 99)
                 || (a == 198 && (18..20).contains(&b)))
         }
-        IpAddr::V6(v6) => match embedded(v6) {
-            Some(v4) => is_public(v4),
-            None => {
-                let [first, second, ..] = v6.segments();
-                // 2001::/23 holds tunnels (Teredo) and other protocols' addresses; 2001:db8::/32 and 3fff::/20 are for examples.
-                let is_special =
-                    first == 0x2001 && (second < 0x200 || second == 0xdb8) || first == 0x3fff && second < 0x1000;
-                first & 0xe000 == 0x2000 && !is_special
+        IpAddr::V6(v6) => {
+            if let Some(v4) = embedded(v6) {
+                return is_public(v4);
             }
-        },
+            let [first, second, ..] = v6.segments();
+            // 2001::/23 holds tunnels (Teredo) and other protocols' addresses; 2001:db8::/32 and 3fff::/20 are for examples.
+            let is_special =
+                first == 0x2001 && (second < 0x200 || second == 0xdb8) || first == 0x3fff && second < 0x1000;
+            first & 0xe000 == 0x2000 && !is_special
+        }
     }
 }
 

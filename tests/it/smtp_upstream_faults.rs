@@ -9,11 +9,14 @@ use crate::support::{PATIENCE, wait_for};
 
 const MAIL: &str = "From: support@example.test\r\n\r\nhello\r\n";
 
+/// A step, and what is done wrong there.
+type Step = (&'static str, fn() -> Act);
+
 /// A script that does badly, once it has seen the mailbox being added.
 fn then(step: &'static str, act: fn() -> Act) -> impl Fn(&str) -> Act + Send + Sync + 'static {
     let greeted = std::sync::atomic::AtomicUsize::new(0);
     move |line| {
-        let connections = if line == "GREETING" { 1 } else { 0 };
+        let connections = usize::from(line == "GREETING");
         let seen = greeted.fetch_add(connections, std::sync::atomic::Ordering::SeqCst) + connections;
         if seen > 1 && line.starts_with(step) { act() } else { Act::Well }
     }
@@ -21,7 +24,7 @@ fn then(step: &'static str, act: fn() -> Act) -> impl Fn(&str) -> Act + Send + S
 
 #[test]
 fn sm_09_a_babbling_upstream_is_cut_off() {
-    let babble: [(&'static str, fn() -> Act); 10] = [
+    let babble: [Step; 10] = [
         ("AUTH", || Act::SayForEver(b"535-no and\r\n".to_vec())),
         ("AUTH", || Act::SayForEver(b"x".repeat(1 << 16))),
         ("AUTH", || Act::Say([b"535 ".as_slice(), &b"x".repeat(1 << 20), b"\r\n"].concat())),
@@ -41,6 +44,23 @@ fn sm_09_a_babbling_upstream_is_cut_off() {
         let refused = scene.gateway.audit().iter().filter(|event| event["code"] == "mailbox.quarantined").count();
         assert_eq!(refused, 0, "nonsense is no verdict on the password");
         assert!(!scene.gateway.output().contains("panicked"));
+    }
+}
+
+#[test]
+fn sm_09_an_upstream_that_hangs_up_is_passing_trouble_and_the_session_goes_on() {
+    for code in ["421 closing", "530 log in again"] {
+        let told = std::sync::atomic::AtomicBool::new(false);
+        let scene = Submission::set(move |line| {
+            let is_first = line.starts_with("RCPT") && !told.swap(true, std::sync::atomic::Ordering::SeqCst);
+            if is_first { Act::say(code) } else { Act::Well }
+        });
+        let mut smtp = scene.session();
+        say(&mut smtp, &format!("MAIL FROM:<{ADDRESS}>"), "250");
+        say(&mut smtp, "RCPT TO:<customer@else.test>", "451");
+        begin(&mut smtp);
+        smtp.send(MAIL);
+        say(&mut smtp, ".", "250");
     }
 }
 

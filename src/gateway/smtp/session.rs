@@ -201,7 +201,8 @@ impl Desk {
         let answer = if sent { reply(&mut upstream.wire, COMMAND_TIMEOUT).await.ok() } else { None };
         match answer.map(|answer| answer.code) {
             Some(200..300) => self.answer(&format!("250 {accepted}")).await.map(|()| true),
-            Some(code @ 400..600) => self
+            // 421 and the refusals of AUTH speak of our connection, not of the tool's.
+            Some(code @ 400..600) if code != 421 && !(530..540).contains(&code) => self
                 .answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused", code / 100))
                 .await
                 .map(|()| false),
