@@ -9,7 +9,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::audit::Audit;
-use crate::crypto::encoding::hex;
+use crate::crypto::encoding::base64url;
 use crate::crypto::hash::{Mac, framed, sha256};
 use crate::crypto::kdf::derive;
 use crate::domain::client::TokenAlg;
@@ -290,7 +290,7 @@ fn read_credential(row: &Row) -> Result<SealedCredential, VaultError> {
     })
 }
 
-/// A short public name for a public key: the first 8 bytes of its SHA-256, in hexadecimal.
+/// A short public name for a public key, for every token carries it: the first 32 bits of its SHA-256 in base64url.
 pub fn key_name(public_key: &[u8]) -> String {
-    hex(sha256(public_key).get(..8).unwrap_or_default())
+    base64url(sha256(public_key).get(..4).unwrap_or_default())
 }
