@@ -3,10 +3,14 @@
 
 mod architecture;
 mod canary;
+mod client_authentication;
 mod crash;
 mod dev_flow;
 mod framing;
 mod harness;
+mod http2_abuse;
+mod oauth_clients;
+mod oauth_flood;
 mod read_only;
 mod real_servers;
 mod revoke;
@@ -16,4 +20,5 @@ mod statements;
     reason = "a harness offers more than each test takes, and shows what a failed program said"
 )]
 mod support;
+mod token_endpoint;
 mod wrong_input;
