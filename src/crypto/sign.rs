@@ -6,7 +6,7 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 
-use crate::crypto::encoding::hex;
+use crate::crypto::encoding::base64url;
 use crate::crypto::hash::sha256;
 use crate::domain::client::TokenAlg;
 use crate::domain::secret::{PrivateKey, Secret};
@@ -78,9 +78,9 @@ impl Signer {
     }
 }
 
-/// A short public name for a public key: the first 8 bytes of its SHA-256, in hexadecimal.
+/// A short public name for a public key, for every token carries it: the first 32 bits of its SHA-256 in base64url.
 pub fn key_name(public_key: &[u8]) -> String {
-    hex(sha256(public_key).get(..8).unwrap_or_default())
+    base64url(sha256(public_key).get(..4).unwrap_or_default())
 }
 
 /// Whether `signature` is that of `message` under the public key.

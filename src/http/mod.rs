@@ -40,10 +40,11 @@ pub struct HttpState {
 /// OAuth and admin API.
 pub fn router(state: HttpState) -> Router {
     Router::new()
-        .merge(oauth::router())
         .nest("/api/v1", admin::router())
         .fallback(problem::not_found)
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
+        // Holds the limit itself, to answer in its own form.
+        .merge(oauth::router())
         .with_state(state)
 }
 

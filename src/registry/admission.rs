@@ -11,7 +11,7 @@ use crate::domain::id::GrantId;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::ScopeSet;
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
-use crate::domain::token::Claims;
+use crate::domain::token::{Claims, LATE_SECS};
 use crate::registry::roster::Written;
 use crate::registry::{Registry, RegistryError};
 
@@ -33,7 +33,7 @@ impl Registry {
     pub async fn admit(&self, claims: &Claims, protocol: Protocol, source: IpAddr) -> Result<Admitted, RegistryError> {
         let (client, mailbox, grant) = self.grant_for(&claims.client_id, &claims.mailbox).await?;
         let fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
-        let in_time = self.clock.now() < claims.expires_at;
+        let in_time = self.clock.now().as_secs() <= claims.expires_at.as_secs() + LATE_SECS;
         let scopes = claims.scopes.intersect(grant.scopes);
         let bounded = grant.bounds.allow_source(source) && grant.bounds.allow_protocol(protocol);
         if fresh && in_time && bounded && !scopes.is_empty() {

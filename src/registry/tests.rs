@@ -11,14 +11,14 @@ use crate::domain::client::{Client, Status, TokenAlg};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::{Actor, EventCode};
 use crate::domain::grant::{Grant, SessionTtl};
-use crate::domain::id::{ClientId, SessionId};
+use crate::domain::id::{ClientId, MailboxId, SessionId};
 use crate::domain::mailbox::{Connector, Health, Mailbox, Upstream};
 use crate::domain::operator::Role;
 use crate::domain::secret::Secret;
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
 use crate::domain::token::Claims;
 use crate::registry::{NewGrant, Registry, RegistryError};
-use crate::store::Store;
+use crate::store::{Store, sql};
 use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
 
@@ -49,19 +49,7 @@ impl House {
     /// A client with a reading grant on a mailbox whose login nobody proved.
     pub(super) async fn granted(&self) -> (Client, Mailbox, Grant) {
         let registry = &self.registry;
-        let upstream = Upstream { connector: Connector::Imap, username: "u".into(), imap: None, smtp: None };
-        let mailbox = Mailbox {
-            id: crate::domain::id::MailboxId::new(&self.clock, &random::system()),
-            address: "a@example.com".parse().unwrap(),
-            status: Status::Active,
-            health: Health::Good,
-            upstream,
-            tokens_valid_after: Timestamp(0),
-            created_at: self.clock.now(),
-        };
-        let mut tx = registry.store.begin().await.unwrap();
-        registry.add(&mut tx, &mailbox).await.unwrap();
-        registry.commit(tx).await.unwrap();
+        let mailbox = registry.add_unproven_mailbox("a@example.com").await;
         let (client, _) = registry.add_client(&Actor::System, "tool", TokenAlg::EdDsa, None).await.unwrap();
         let new = NewGrant {
             client: client.id.clone(),
@@ -105,6 +93,46 @@ impl House {
             started_at: self.clock.now(),
             ends_at: self.clock.now().plus_secs(60),
         }
+    }
+}
+
+impl Registry {
+    /// A mailbox whose login nobody proved.
+    pub(crate) async fn add_unproven_mailbox(&self, address: &str) -> Mailbox {
+        let upstream = Upstream { connector: Connector::Imap, username: "u".into(), imap: None, smtp: None };
+        let mailbox = Mailbox {
+            id: MailboxId::new(&self.clock, &self.entropy),
+            address: address.parse().unwrap(),
+            status: Status::Active,
+            health: Health::Good,
+            upstream,
+            tokens_valid_after: Timestamp(0),
+            created_at: self.clock.now(),
+        };
+        let mut tx = self.store.begin().await.unwrap();
+        self.add(&mut tx, &mailbox).await.unwrap();
+        self.commit(tx).await.unwrap();
+        mailbox
+    }
+
+    /// Sets the state of a client, its mailbox or its grant, as a node that can switch them off does.
+    pub(crate) async fn set_status(&self, which: &str, (client, mailbox): (&ClientId, &MailboxId), status: Status) {
+        let mut tx = self.store.begin().await.unwrap();
+        if which == "client" {
+            let (mut client, mac) = self.client_row(client).await.unwrap();
+            client.status = status;
+            self.replace(&mut tx, &client, &mac).await.unwrap();
+        } else if which == "mailbox" {
+            let (mut mailbox, mac) = self.mailbox_row(mailbox).await.unwrap();
+            mailbox.status = status;
+            self.replace(&mut tx, &mailbox, &mac).await.unwrap();
+        } else {
+            let args = [client.as_str().into(), mailbox.as_str().into()];
+            let (mut grant, mac) = self.one::<Grant>(sql::GRANT_FOR, &args).await.unwrap().unwrap();
+            grant.status = status;
+            self.replace(&mut tx, &grant, &mac).await.unwrap();
+        }
+        self.commit(tx).await.unwrap();
     }
 }
 
@@ -152,6 +180,17 @@ async fn vl_12_a_removed_client_or_grant_does_not_come_back_by_hand() {
         let refused = house.registry.admit(&claims, Protocol::Imap, HERE).await;
         assert!(matches!(refused, Err(RegistryError::Denied)), "{edit}: {refused:?}");
         assert!(house.alarms().await > 0, "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn tok_10_a_token_without_scope_opens_nothing() {
+    let house = House::new().await;
+    let (client, ..) = house.granted().await;
+    let mut claims = house.claims(&client.id);
+    for (scopes, admitted) in [("mail.read", true), ("", false), ("mail.send", false)] {
+        claims.scopes = scopes.parse().unwrap();
+        assert_eq!(house.registry.admit(&claims, Protocol::Imap, HERE).await.is_ok(), admitted, "{scopes}");
     }
 }
 
@@ -228,6 +267,40 @@ async fn sessions_are_listed_and_ended_from_another_node_and_a_dead_node_is_forg
     assert_eq!(other.list_sessions().await.unwrap().len(), 2);
     here.leave_roster().await.unwrap();
     assert_eq!(other.list_sessions().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn jwt_04_a_token_opens_its_own_mailbox_by_the_protocols_of_its_grant() {
+    let house = House::new().await;
+    let (client, ..) = house.granted().await;
+    let other = house.registry.add_unproven_mailbox("b@example.com").await;
+    let mut claims = house.claims(&client.id);
+    claims.mailbox = other.address;
+    assert!(house.registry.admit(&claims, Protocol::Imap, HERE).await.is_err(), "no grant there");
+    let new = NewGrant {
+        client: client.id.clone(),
+        mailbox: other.id,
+        scopes: "mail.read mail.send".parse().unwrap(),
+        bounds: serde_json::from_str(r#"{"protocols":["imap"]}"#).unwrap(),
+        token_ttl_secs: 300,
+        session_ttl: SessionTtl::DEFAULT,
+        expires_at: None,
+    };
+    house.registry.add_grant(&Actor::System, new).await.unwrap();
+    for (protocol, admitted) in [(Protocol::Imap, true), (Protocol::Smtp, false)] {
+        assert_eq!(house.registry.admit(&claims, protocol, HERE).await.is_ok(), admitted, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn jwt_08_an_expired_token_is_let_in_for_five_seconds_and_no_more() {
+    let house = House::new().await;
+    let (client, ..) = house.granted().await;
+    let claims = house.claims(&client.id);
+    for (after, admitted) in [(299, true), (1, true), (5, true), (1, false)] {
+        house.clock.advance(after * 1000);
+        assert_eq!(house.registry.admit(&claims, Protocol::Imap, HERE).await.is_ok(), admitted, "{after}");
+    }
 }
 
 #[tokio::test]

@@ -5,14 +5,18 @@ mod architecture;
 mod audit;
 mod breaker;
 mod canary;
+mod client_authentication;
 mod crash;
 mod dev_flow;
 mod framing;
 mod hardening;
 mod harness;
+mod http2_abuse;
 mod imap_bounds;
 mod imap_upstream;
 mod mail_doors;
+mod oauth_clients;
+mod oauth_flood;
 mod read_only;
 mod real_servers;
 mod revoke;
@@ -26,6 +30,7 @@ mod statements;
     reason = "a harness offers more than each test takes, and shows what a failed program said"
 )]
 mod support;
+mod token_endpoint;
 mod two_nodes;
 mod upstream_trust;
 mod wrong_input;

@@ -164,6 +164,26 @@ impl Gateway {
         self.postgres.as_ref()
     }
 
+    /// How many octets of memory the server holds.
+    pub(crate) fn resident_octets(&self) -> usize {
+        self.program.as_ref().expect("the server runs").resident_octets()
+    }
+
+    /// Changes the database behind the server's back.
+    pub(crate) fn sql(&self, text: &'static str) {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            if let Some(postgres) = &self.postgres {
+                let pool = sqlx::PgPool::connect(&postgres.url()).await.expect("connect");
+                sqlx::raw_sql(text).execute(&pool).await.expect("run the statement");
+            } else {
+                let url = format!("sqlite:{}", self.dir.path().join("data/mailwarden.db").display());
+                let pool = sqlx::SqlitePool::connect(&url).await.expect("connect");
+                sqlx::raw_sql(text).execute(&pool).await.expect("run the statement");
+            }
+        });
+    }
+
     /// Everything the server printed in all its runs.
     pub(crate) fn output(&self) -> String {
         let running = self.program.as_ref().map_or_else(String::new, |p| format!("{}{}", p.stdout(), p.stderr()));

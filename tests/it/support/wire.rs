@@ -135,6 +135,38 @@ impl Wire {
         }
     }
 
+    /// Exactly so many octets.
+    pub(crate) fn octets(&mut self, count: usize) -> Vec<u8> {
+        while self.held.len() < count {
+            let mut chunk = [0; 16384];
+            let read = self.stream.read(&mut chunk).expect("read");
+            assert!(read > 0, "the connection ended");
+            self.held.extend_from_slice(&chunk[..read]);
+        }
+        self.held.drain(..count).collect()
+    }
+
+    /// Whether an HTTP/2 peer sends GOAWAY or closes, as opposed to answering a PING.
+    pub(crate) fn says_goodbye(&mut self) -> bool {
+        loop {
+            while self.held.len() >= 9 {
+                let length =
+                    usize::from(self.held[0]) << 16 | usize::from(self.held[1]) << 8 | usize::from(self.held[2]);
+                match (self.held[3], self.held[4]) {
+                    (7, _) => return true,
+                    (6, 1) => return false,
+                    _ if self.held.len() < 9 + length => break,
+                    _ => drop(self.held.drain(..9 + length)),
+                }
+            }
+            let mut chunk = [0; 16384];
+            match self.stream.read(&mut chunk) {
+                Ok(0) | Err(_) => return true,
+                Ok(read) => self.held.extend_from_slice(&chunk[..read]),
+            }
+        }
+    }
+
     /// Everything until the peer closes.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
@@ -166,6 +198,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// A header's value, if it is there exactly once.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.lines().skip(1).filter_map(|line| {
+            line.split_once(':').filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        });
+        values.next().filter(|_| values.next().is_none())
+    }
+
     /// The body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
