@@ -34,7 +34,8 @@ pub(super) fn leave_environment(config: &Config) -> anyhow::Result<()> {
     }
     // Not closed on exec: that is how it gets into the new program.
     let memory = rustix::fs::memfd_create("mailwarden-secrets", MemfdFlags::empty());
-    let mut memory = File::from(memory.context("no memory file for the secrets in the environment; use file: instead")?);
+    let mut memory =
+        File::from(memory.context("no memory file for the secrets in the environment; use file: instead")?);
     for name in &names {
         if let Some(value) = config::secret(name) {
             memory.write_all(Zeroizing::new(format!("{name}={}\0", value.as_str())).as_bytes())?;

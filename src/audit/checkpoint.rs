@@ -71,9 +71,8 @@ impl Checkpoint {
     pub fn is_signed_by(&self, public_key: &[u8]) -> bool {
         let is_plain = [&self.hash, &self.at, &self.kid].into_iter().all(|text| !text.contains(char::is_control));
         is_plain
-            && from_base64url(&self.signature).is_some_and(|signature| {
-                sign::verify(TokenAlg::EdDsa, public_key, self.text().as_bytes(), &signature)
-            })
+            && from_base64url(&self.signature)
+                .is_some_and(|signature| sign::verify(TokenAlg::EdDsa, public_key, self.text().as_bytes(), &signature))
     }
 
     pub(in crate::audit) fn from_row(row: &Row) -> Result<Self, StoreError> {

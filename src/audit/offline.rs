@@ -42,7 +42,9 @@ pub enum ExportError {
         first_bad_seq: i64,
     },
     /// A checkpoint is good, but what stands before it is not what it covers.
-    #[error("the records before the checkpoint at {seq} were rewritten: first bad record is {first_bad_seq} or after it")]
+    #[error(
+        "the records before the checkpoint at {seq} were rewritten: first bad record is {first_bad_seq} or after it"
+    )]
     Rewritten {
         /// The checkpoint's place.
         seq: i64,

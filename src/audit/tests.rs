@@ -126,8 +126,10 @@ async fn au_02_an_older_copy_of_the_whole_log_is_found_by_a_later_checkpoint() {
     log.sql(OLD_HEAD).await;
     log.audit.record(event()).await.unwrap();
     log.audit.checkpoint().await.unwrap();
-    log.sql("DELETE FROM audit_events WHERE seq > 1; DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept")
-        .await;
+    log.sql(
+        "DELETE FROM audit_events WHERE seq > 1; DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept",
+    )
+    .await;
     assert!(matches!(log.audit.verify().await, Err(AuditError::Broken { first_bad_seq: 2 })));
 }
 
@@ -217,7 +219,7 @@ async fn au_02_a_log_replaced_as_a_whole_or_rewritten_is_found() {
                 record.hash = crate::crypto::encoding::hex(&hash);
                 super::export::Line::Event(record).to_text()
             }
-            checkpoint => checkpoint.to_text(),
+            checkpoint @ super::export::Line::Checkpoint(_) => checkpoint.to_text(),
         })
         .collect();
     let error = offline::verify(rewritten.as_bytes(), &key, None).unwrap_err();

@@ -23,12 +23,7 @@ pub enum AeadError {
 const FORMAT_V1: u8 = 1;
 
 /// `0x01 || nonce || AES-256-GCM(key, nonce, plaintext, aad)`. `key` has 32 bytes; any other length is a defect and does not seal.
-pub fn seal<K, P>(
-    key: &Secret<K>,
-    plaintext: &Secret<P>,
-    aad: &[u8],
-    entropy: &Entropy,
-) -> Result<Vec<u8>, AeadError> {
+pub fn seal<K, P>(key: &Secret<K>, plaintext: &Secret<P>, aad: &[u8], entropy: &Entropy) -> Result<Vec<u8>, AeadError> {
     let key = parse(key)?;
     let nonce: [u8; NONCE_LEN] = entropy.bytes();
     // Room for the tag: a growing buffer would leave a copy of the plaintext behind.

@@ -135,10 +135,9 @@ async fn vl_12_a_policy_row_edited_by_hand_is_refused_and_recorded() {
 
 #[tokio::test]
 async fn vl_12_a_removed_client_or_grant_does_not_come_back_by_hand() {
-    for (table, edit) in [
-        ("clients", "UPDATE clients SET status = 'active'"),
-        ("grants", "UPDATE grants SET status = 'active'"),
-    ] {
+    for (table, edit) in
+        [("clients", "UPDATE clients SET status = 'active'"), ("grants", "UPDATE grants SET status = 'active'")]
+    {
         let house = House::new().await;
         let (client, _, grant) = house.granted().await;
         let claims = house.claims(&client.id);

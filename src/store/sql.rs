@@ -58,9 +58,11 @@ macro_rules! checkpoints {
         "seq, hash, at, kid, signature"
     };
 }
-macro_rules! sessions { () => {
-    "id, node_id, client_id, mailbox_id, mailbox, grant_id, protocol, source, started_at, ends_at, seen_at"
-}; }
+macro_rules! sessions {
+    () => {
+        "id, node_id, client_id, mailbox_id, mailbox, grant_id, protocol, source, started_at, ends_at, seen_at"
+    };
+}
 macro_rules! signing_keys {
     () => {
         "kid, alg, state, kek_id, wrapped_dek, sealed, created_at"

@@ -23,7 +23,10 @@ async fn sqlite_prepares_every_statement() {
 #[test]
 fn migrations_are_twins() {
     let twins = [
-        (include_str!("../../migrations/sqlite/0001_init.sql"), include_str!("../../migrations/postgres/0001_init.sql")),
+        (
+            include_str!("../../migrations/sqlite/0001_init.sql"),
+            include_str!("../../migrations/postgres/0001_init.sql"),
+        ),
         (
             include_str!("../../migrations/sqlite/0002_checkpoints.sql"),
             include_str!("../../migrations/postgres/0002_checkpoints.sql"),

@@ -92,7 +92,8 @@ async fn converse(
             zeroize::Zeroizing::new(password.expose(|secret| {
                 base64(&zeroize::Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat()))
             }));
-        wire.send_secret(&zeroize::Zeroizing::new(format!("AUTH PLAIN {}\r\n", response.as_str()).into_bytes())).await?;
+        wire.send_secret(&zeroize::Zeroizing::new(format!("AUTH PLAIN {}\r\n", response.as_str()).into_bytes()))
+            .await?;
         reply(&mut wire).await?
     } else if offers("LOGIN") {
         wire.send(b"AUTH LOGIN\r\n").await?;

@@ -48,8 +48,7 @@ pub(in crate::vault) fn seal<K>(
 ) -> Result<Sealed, VaultError> {
     let dek = Secret::<Dek>::random(entropy);
     let sealed = aead::seal(&dek, plain, &aad("value", home, place), entropy).map_err(refused)?;
-    let wrapped_dek =
-        aead::seal(wrapping, &dek, &aad("dek", home, place), entropy).map_err(refused)?;
+    let wrapped_dek = aead::seal(wrapping, &dek, &aad("dek", home, place), entropy).map_err(refused)?;
     Ok(Sealed { wrapped_dek, sealed })
 }
 
@@ -59,7 +58,6 @@ pub(in crate::vault) fn open<K>(
     place: &Place<'_>,
     sealed: &Sealed,
 ) -> Result<Secret<K>, VaultError> {
-    let dek: Secret<Dek> =
-        aead::open(wrapping, &sealed.wrapped_dek, &aad("dek", home, place)).map_err(refused)?;
+    let dek: Secret<Dek> = aead::open(wrapping, &sealed.wrapped_dek, &aad("dek", home, place)).map_err(refused)?;
     aead::open(&dek, &sealed.sealed, &aad("value", home, place)).map_err(refused)
 }

@@ -47,7 +47,9 @@ pub enum VaultError {
     #[error("a sealed value does not open: it was changed, moved, or has an unknown format")]
     DoesNotOpen,
     /// A sealed value has an envelope format that this version does not know.
-    #[error("a sealed value has the envelope format {0}, which this version does not know; a newer version may have written it")]
+    #[error(
+        "a sealed value has the envelope format {0}, which this version does not know; a newer version may have written it"
+    )]
     UnknownFormat(u8),
     /// A private key cannot be made or read.
     #[error("the checkpoint key is not usable")]

@@ -44,7 +44,7 @@ fn is(password: &Secret<Password>, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_wrong_kek_is_told_clearly_and_the_database_stays_as_it_was() {
+async fn vl_04_a_wrong_kek_is_told_clearly_and_the_database_stays_as_it_was() {
     let (folder, store, vault, raw) = fresh().await;
     let clock = vault.clock.clone();
     let before = std::fs::read(folder.path().join("m.db")).unwrap();
@@ -128,7 +128,10 @@ async fn vl_02_every_version_is_sealed_under_a_key_of_its_own() {
 async fn vl_14_an_unknown_envelope_version_is_named() {
     let (_folder, _store, vault, raw) = fresh().await;
     let id = mailbox(&vault, &raw, "a@b", "p1").await;
-    sqlx::raw_sql("UPDATE credentials SET wrapped_dek = CAST(x'02' || substr(wrapped_dek, 2) AS BLOB)").execute(&raw).await.unwrap();
+    sqlx::raw_sql("UPDATE credentials SET wrapped_dek = CAST(x'02' || substr(wrapped_dek, 2) AS BLOB)")
+        .execute(&raw)
+        .await
+        .unwrap();
     let refused = vault.lease(&id).await.unwrap_err();
     assert!(matches!(refused, VaultError::UnknownFormat(_)), "{refused:?}");
     assert!(refused.to_string().contains("newer version"), "{refused}");

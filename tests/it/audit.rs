@@ -247,15 +247,13 @@ fn everything_happens(stage: &mut Stage) {
     json(printed)["client_secret"].as_str().expect("a secret").clone_into(&mut tool.secret);
     let gone = gateway.add_tool("gone", ADDRESS, "backup");
     let grants = json(gateway.manage_ok(&["grant", "list", "--format", "json"], b""));
-    let grant = grants["grants"].as_array().expect("grants").iter().find(|grant| grant["client_id"] == gone.id.as_str());
+    let grant =
+        grants["grants"].as_array().expect("grants").iter().find(|grant| grant["client_id"] == gone.id.as_str());
     gateway.manage_ok(&["grant", "remove", grant.expect("a grant")["id"].as_str().expect("an id")], b"");
     gateway.manage_ok(&["client", "remove", &gone.id], b"");
     // Mailboxes.
     gateway.manage_ok(&["mailbox", "test", ADDRESS], b"");
-    gateway.manage_ok(
-        &["mailbox", "set-credential", ADDRESS, "--password-stdin"],
-        format!("{PASSWORD}\n").as_bytes(),
-    );
+    gateway.manage_ok(&["mailbox", "set-credential", ADDRESS, "--password-stdin"], format!("{PASSWORD}\n").as_bytes());
     // Tokens, a session with a denial, one that is ended.
     let wrong = gateway.token_answer(&gone, "grant_type=client_credentials").expect("an answer");
     assert_eq!(wrong.status, 401);
@@ -379,16 +377,14 @@ fn converse(stream: impl Read + Write) -> std::io::Result<()> {
 fn edit_database(gateway: &Gateway, statement: &str) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let changed = match gateway.postgres() {
-            Some(postgres) => {
-                let pool = sqlx::PgPool::connect(&postgres.url()).await.expect("connect");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await.expect("edit").rows_affected()
-            }
-            None => {
-                let url = format!("sqlite:{}/data/mailwarden.db", gateway.dir().display());
-                let pool = sqlx::SqlitePool::connect(&url).await.expect("connect");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await.expect("edit").rows_affected()
-            }
+        let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
+        let changed = if let Some(postgres) = gateway.postgres() {
+            let pool = sqlx::PgPool::connect(&postgres.url()).await.expect("connect");
+            statement.execute(&pool).await.expect("edit").rows_affected()
+        } else {
+            let url = format!("sqlite:{}/data/mailwarden.db", gateway.dir().display());
+            let pool = sqlx::SqlitePool::connect(&url).await.expect("connect");
+            statement.execute(&pool).await.expect("edit").rows_affected()
         };
         assert!(changed > 0, "nothing was there to be changed");
     });
