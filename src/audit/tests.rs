@@ -219,7 +219,7 @@ async fn au_02_a_log_replaced_as_a_whole_or_rewritten_is_found() {
                 record.hash = crate::crypto::encoding::hex(&hash);
                 super::export::Line::Event(record).to_text()
             }
-            checkpoint => checkpoint.to_text(),
+            checkpoint @ super::export::Line::Checkpoint(_) => checkpoint.to_text(),
         })
         .collect();
     let error = offline::verify(rewritten.as_bytes(), &key, None).unwrap_err();

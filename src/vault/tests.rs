@@ -44,7 +44,7 @@ fn is(password: &Secret<Password>, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_wrong_kek_is_told_clearly_and_the_database_stays_as_it_was() {
+async fn vl_04_a_wrong_kek_is_told_clearly_and_the_database_stays_as_it_was() {
     let (folder, store, vault, raw) = fresh().await;
     let clock = vault.clock.clone();
     let before = std::fs::read(folder.path().join("m.db")).unwrap();

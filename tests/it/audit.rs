@@ -377,16 +377,14 @@ fn converse(stream: impl Read + Write) -> std::io::Result<()> {
 fn edit_database(gateway: &Gateway, statement: &str) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let changed = match gateway.postgres() {
-            Some(postgres) => {
-                let pool = sqlx::PgPool::connect(&postgres.url()).await.expect("connect");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await.expect("edit").rows_affected()
-            }
-            None => {
-                let url = format!("sqlite:{}/data/mailwarden.db", gateway.dir().display());
-                let pool = sqlx::SqlitePool::connect(&url).await.expect("connect");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await.expect("edit").rows_affected()
-            }
+        let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
+        let changed = if let Some(postgres) = gateway.postgres() {
+            let pool = sqlx::PgPool::connect(&postgres.url()).await.expect("connect");
+            statement.execute(&pool).await.expect("edit").rows_affected()
+        } else {
+            let url = format!("sqlite:{}/data/mailwarden.db", gateway.dir().display());
+            let pool = sqlx::SqlitePool::connect(&url).await.expect("connect");
+            statement.execute(&pool).await.expect("edit").rows_affected()
         };
         assert!(changed > 0, "nothing was there to be changed");
     });

@@ -225,9 +225,9 @@ fn search_folder(folder: &Path, but: &[&str], secrets: &[&str]) {
     while let Some(path) = open.pop() {
         if path.is_dir() {
             open.extend(fs::read_dir(&path).expect("read a folder").map(|entry| entry.expect("a folder entry").path()));
-        } else if path.file_name().is_some_and(|name| but.iter().any(|but| name == *but)) {
-            continue;
-        } else if let Ok(content) = fs::read(&path) {
+        } else if !path.file_name().is_some_and(|name| but.iter().any(|but| name == *but))
+            && let Ok(content) = fs::read(&path)
+        {
             files += 1;
             assert_hidden(&path.display().to_string(), &content, secrets);
         }

@@ -45,6 +45,32 @@ fn vl_03_a_key_given_in_the_environment_leaves_it() {
 }
 
 #[test]
+fn vl_13_without_randomness_from_the_system_nothing_starts() {
+    let dir = folder();
+    let ca = Ca::create(&dir.path().join("ca"));
+    let gateway = Gateway::prepare(&ca);
+    // Has the kernel answer getrandom with EIO, from this process on.
+    let script = r#"
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 318, "aarch64": 278}[platform.machine()]
+rules = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050005), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0, ctypes.get_errno()
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
+    let binary = env!("CARGO_BIN_EXE_mailwarden");
+    let under_filter = |args: &[&str]| process::run(Command::new("python3").args(["-c", script]).args(args), b"");
+    under_filter(&["/bin/true"]).expect_ok("a program that needs no randomness");
+    let config = gateway.config_file().display().to_string();
+    let ended = under_filter(&[binary, "serve", "--config", &config]);
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stdout.contains("listening") && !ended.stdout.contains("ready"), "{ended:?}");
+    assert!(ended.stderr.contains("random") || ended.code.is_none(), "it ended for another reason: {ended:?}");
+}
+
+#[test]
 fn vl_06_core_dumps_are_off_and_the_same_user_cannot_look_into_the_process() {
     let dir = folder();
     let data = dir.path().join("data");
@@ -91,7 +117,9 @@ fn vl_06_no_copy_of_a_password_is_left_in_memory_after_its_use() {
     stage.gateway.manage_ok(&["mailbox", "test", ADDRESS], b"");
     let again = ["mailbox", "set-credential", ADDRESS, "--password-stdin"];
     stage.gateway.manage_ok(&again, format!("{PASSWORD}\n").as_bytes());
-    sessions.iter_mut().for_each(|wire| drop(wire.command_ok("a", "EXAMINE INBOX")));
+    for wire in &mut sessions {
+        wire.command_ok("a", "EXAMINE INBOX");
+    }
 
     assert!(copies(stage.gateway.pid(), ADDRESS.as_bytes()) > 0, "the search finds what is there");
     for (name, form) in forms(PASSWORD) {
@@ -99,7 +127,9 @@ fn vl_06_no_copy_of_a_password_is_left_in_memory_after_its_use() {
             (copies(stage.gateway.pid(), &form) == 0).then_some(())
         });
     }
-    sessions.iter_mut().for_each(|wire| drop(wire.command_ok("still", "NOOP")));
+    for wire in &mut sessions {
+        wire.command_ok("still", "NOOP");
+    }
 }
 
 /// As it came in, and as it goes out in AUTHENTICATE PLAIN.
