@@ -3,7 +3,6 @@
 pub mod jws;
 pub mod keyset;
 pub mod request;
-pub mod throttle;
 mod verify;
 
 use std::net::IpAddr;
@@ -21,9 +20,9 @@ use crate::domain::fault::{Classify, Fault};
 use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
+use crate::domain::throttle::Throttle;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
-use crate::oauth::throttle::Throttle;
 use crate::registry::Registry;
 
 pub use verify::TokenRejected;
