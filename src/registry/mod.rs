@@ -18,6 +18,7 @@ mod tests;
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
+pub use crate::registry::keys::SigningKey;
 pub use crate::registry::sessions::{SessionHandle, Sessions};
 
 use crate::audit::Audit;

@@ -26,6 +26,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("ring", &["crypto"]),
     ("clap", &["cli"]),
+    ("utoipa", &["domain", "audit", "http"]),
     ("imap_codec", &["protocol", "policy", "gateway", "upstream", "sandbox"]),
 ];
 
