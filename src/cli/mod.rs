@@ -1,7 +1,15 @@
 //! The command line. Management commands speak to the HTTP API; `dev`, `serve` and `init` start things here.
 
 mod api;
+mod audit;
+mod client;
+mod grant;
+mod key;
+mod mailbox;
 mod manage;
+mod operator;
+mod output;
+mod session;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

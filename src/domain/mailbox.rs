@@ -84,6 +84,7 @@ pub struct Endpoint {
     /// DNS name or address literal; also the name that the certificate must carry.
     pub host: String,
     /// TCP port.
+    #[schema(maximum = 65535)]
     pub port: u16,
     /// How TLS starts.
     pub tls: TlsMode,

@@ -1,13 +1,13 @@
-//! What every request gets (an id) and every answer (security headers, and a problem document where it is a bare refusal).
+//! What every request gets (an id, a bounded body) and every answer (security headers, and a problem document where it is a bare refusal).
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use crate::domain::id::RequestId;
-use crate::http::HttpState;
 use crate::http::problem::Problem;
+use crate::http::{HttpState, body};
 
 /// Said by every answer (AD-06). A page that needs more of the browser sets its own `Content-Security-Policy`.
 const HEADERS: [(HeaderName, &str); 7] = [
@@ -28,7 +28,10 @@ pub(super) async fn envelope(State(state): State<HttpState>, mut request: Reques
     let id = RequestId::new(&state.clock, &state.entropy);
     request.extensions_mut().insert(id.clone());
     let is_api = request.uri().path().starts_with("/api/");
-    let mut response = next.run(request).await;
+    let mut response = match body::whole(request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.write(&mut response, id);
     } else if is_bare_refusal(&response) {

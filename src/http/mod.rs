@@ -1,6 +1,7 @@
 //! HTTP: the OAuth endpoints and the admin API. Parses, calls one service, renders.
 
 mod admin;
+mod body;
 mod envelope;
 mod oauth;
 mod openapi;
@@ -11,7 +12,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Router, middleware};
-use tower_http::limit::RequestBodyLimitLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::audit::Audit;
@@ -21,9 +21,6 @@ use crate::oauth::TokenService;
 use crate::registry::Registry;
 
 pub use server::{serve, serve_ops};
-
-/// Longest request body in octets (TOK-18).
-const MAX_BODY: usize = 64 * 1024;
 
 /// What handlers need; cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,7 +44,6 @@ pub fn router(state: HttpState) -> Router {
         .merge(oauth::router())
         .merge(api)
         .merge(openapi::router(&described))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), envelope::envelope))
         .with_state(state)
 }

@@ -78,6 +78,7 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => {
                 http("method-not-allowed", "method not allowed", "this endpoint knows only the methods in Allow")
             }
+            StatusCode::REQUEST_TIMEOUT => http("timeout", "request timeout", "the body did not arrive in time"),
             StatusCode::PAYLOAD_TOO_LARGE => http("too-large", "body too large", "a body has at most 65536 bytes"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 http("unsupported-media-type", "unsupported media type", "the body must be application/json")

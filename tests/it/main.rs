@@ -1,12 +1,14 @@
 //! Tests of the finished program from outside, against real mail servers, databases and mail clients.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
+mod admin_api;
 mod architecture;
 mod canary;
 mod crash;
 mod dev_flow;
 mod framing;
 mod harness;
+mod openapi;
 mod read_only;
 mod real_servers;
 mod revoke;

@@ -45,11 +45,11 @@ pub(super) struct Verified {
 #[utoipa::path(get, path = "/audit", operation_id = "audit_list", tag = "audit", params(Page),
     extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = List)))]
 pub(super) async fn list(caller: Caller<Readers>, Query(page): Query<Page>) -> Result<Json<List>, Problem> {
-    let filter = Filter {
-        after_seq: page.after.unwrap_or(0),
-        limit: page.limit.unwrap_or(100).clamp(1, 1000),
-        ..Filter::default()
-    };
+    let limit = page.limit.unwrap_or(100);
+    if !(1..=1000).contains(&limit) {
+        return Err(Problem::new(Fault::Invalid, "limit must be 1 to 1000"));
+    }
+    let filter = Filter { after_seq: page.after.unwrap_or(0), limit, ..Filter::default() };
     Ok(Json(List { events: caller.state.audit.list(filter).await? }))
 }
 

@@ -34,6 +34,7 @@ pub(super) struct NewClient {
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotate {
     /// How long the older secret still works.
+    #[schema(value_type = i64, minimum = 0, maximum = 4_294_967_295_i64)]
     overlap_secs: u32,
 }
 

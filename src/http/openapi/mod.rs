@@ -109,7 +109,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
         refusals.push("404");
     }
     if has_body {
-        refusals.extend(["413", "415"]);
+        refusals.extend(["408", "413", "415"]);
     }
     for status in refusals {
         responses.entry(status).or_insert_with(|| json!({}));
@@ -137,6 +137,7 @@ fn described_status(status: &str) -> &'static str {
         "401" => "No valid operator token",
         "403" => "The operator's role does not include this",
         "404" => "No such object",
+        "408" => "The body did not arrive in time",
         "409" => "It contradicts the present state",
         "413" => "The body is too large",
         "415" => "The body is not application/json",

@@ -31,6 +31,7 @@ fn token() -> Value {
                 "schema": { "$ref": "#/components/schemas/Token" } } } },
             "400": refused("The request is not well formed, or asks for what is not granted"),
             "401": refused("The client's secret is wrong"),
+            "408": { "description": "The body did not arrive in time", "content": super::problem_content() },
             "413": { "description": "The body is too large", "content": super::problem_content() },
             "429": refused("Too many wrong secrets from this address; see Retry-After"),
             "500": refused("A defect of the service"),
