@@ -24,7 +24,7 @@ impl Session {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(id = "whose", required = true, multiple = false)]
 pub(super) struct Revoke {
     /// Client: id or name
     #[arg(long)]

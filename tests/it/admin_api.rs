@@ -271,3 +271,28 @@ fn every_listing_is_a_table_or_json() {
         assert!(json.to_string().contains(held), "{json}");
     }
 }
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_where() {
+    let mut stage = Stage::reading(|_| ());
+    let healthy = stage.gateway.run(&["doctor"], b"").expect_ok("doctor");
+    for name in ["settings", "kek", "certificate", "listen imaps", "database", "vault", &format!("imap of {ADDRESS}")] {
+        assert!(healthy.lines().any(|line| line.starts_with(&format!("ok    {name}: "))), "no {name} in {healthy}");
+    }
+    stage.gateway.stop();
+    let wrong = |stage: &Stage, name: &str| {
+        let found = stage.gateway.run(&["doctor"], b"");
+        assert_eq!(found.code, Some(2), "{found:?}");
+        assert!(found.stdout.lines().any(|line| line.starts_with(&format!("wrong {name}"))), "no {name} in {found:?}");
+    };
+    stage.gateway.edit_config("hostname = \"localhost\"", "hostname = \"elsewhere.example\"");
+    wrong(&stage, "certificate: the certificate is not for elsewhere.example");
+    stage.gateway.edit_config("hostname = \"elsewhere.example\"", "hostname = \"localhost\"");
+    stage.gateway.edit_config("allow_networks = [\"127.0.0.0/8\", \"::1/128\"]", "allow_networks = []");
+    wrong(&stage, &format!("imap of {ADDRESS}: localhost:"));
+    stage.gateway.tamper("ALTER TABLE grants RENAME TO grants_lost");
+    wrong(&stage, "database: the schema is not this version's");
+    let kek = stage.gateway.dir().join("data/kek");
+    std::fs::remove_file(kek).expect("remove the KEK");
+    wrong(&stage, "kek");
+}
