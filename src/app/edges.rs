@@ -31,7 +31,7 @@ pub(super) enum Port {
 }
 
 impl Port {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Https => "https",
             Self::Imaps => "imaps",

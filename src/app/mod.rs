@@ -4,6 +4,7 @@ mod dev;
 mod dev_ca;
 mod dev_env;
 mod dev_text;
+mod doctor;
 mod edges;
 mod hardening;
 mod lifecycle;
@@ -23,6 +24,7 @@ use crate::telemetry;
 use crate::vault::{Vault, kek};
 
 pub use dev::{DevOptions, dev};
+pub use doctor::{Check, doctor};
 
 /// How to start the service.
 #[derive(Debug, Clone, Default)]

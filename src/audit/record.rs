@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 use crate::crypto::encoding::{from_hex, hex};
 use crate::crypto::hash::{framed, sha256};
@@ -12,13 +13,15 @@ use crate::store::StoreError;
 use crate::store::value::{Row, Value};
 
 /// A record as it is listed and exported: one JSON object, one line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AuditEvent)]
 pub struct Record {
     /// Its place in the chain: 1, 2, 3, ... without a gap.
     pub seq: i64,
     /// When it was recorded (RFC 3339).
     #[serde(serialize_with = "as_rfc3339", deserialize_with = "from_rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// What happened.
     pub code: String,

@@ -96,10 +96,8 @@ pub enum Actor {
     System,
     /// Somebody who proved nothing.
     Anonymous,
-    /// An operator.
-    Operator(OperatorId),
-    /// An operator, and the request that he made.
-    OperatorFrom {
+    /// An operator, and the request that was made.
+    Operator {
         /// Who.
         id: OperatorId,
         /// From where.
@@ -117,7 +115,7 @@ impl Actor {
         match self {
             Self::System => "system",
             Self::Anonymous => "anonymous",
-            Self::Operator(id) | Self::OperatorFrom { id, .. } => id.as_str(),
+            Self::Operator { id, .. } => id.as_str(),
             Self::Client(id) => id.as_str(),
         }
     }
@@ -176,7 +174,7 @@ impl AuditEvent {
     /// An event with nothing but its code, actor (with the request he made, if he made one) and outcome.
     pub fn new(code: EventCode, actor: Actor, outcome: Outcome) -> Self {
         let (source, request_id) = match &actor {
-            Actor::OperatorFrom { source, request_id, .. } => (Some(*source), Some(request_id.clone())),
+            Actor::Operator { source, request_id, .. } => (Some(*source), Some(request_id.clone())),
             _ => (None, None),
         };
         Self {

@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{ConnectInfo, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::json;
 
 use crate::domain::id::RequestId;
-use crate::http::{HttpState, MAX_BODY};
+use crate::http::HttpState;
 use crate::oauth::request::TokenRequest;
 use crate::oauth::{OauthError, Origin};
 
@@ -33,14 +33,12 @@ pub(super) fn router() -> Router<HttpState> {
 async fn token(
     State(state): State<HttpState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(request_id): Extension<RequestId>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Body,
+    body: Bytes,
 ) -> Response {
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "the body is longer than 64 KiB", None);
-    };
-    let origin = Origin { source: peer.ip().to_canonical(), request_id: RequestId::new(&state.clock, &state.entropy) };
+    let origin = Origin { source: peer.ip().to_canonical(), request_id };
     let request = parse(query.as_deref(), &headers, &body);
     match state.tokens.token(request, &origin).await {
         Ok(issued) => {

@@ -5,7 +5,6 @@ pub mod keyset;
 pub mod request;
 #[cfg(test)]
 mod tests;
-pub mod throttle;
 mod verify;
 
 use std::net::IpAddr;
@@ -24,9 +23,9 @@ use crate::domain::fault::{Classify, Fault};
 use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
+use crate::domain::throttle::Throttle;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::{GrantType, TokenRequest};
-use crate::oauth::throttle::Throttle;
 use crate::registry::Registry;
 
 pub use verify::TokenRejected;

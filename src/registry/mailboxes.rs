@@ -51,9 +51,10 @@ impl Registry {
 
     /// The mailbox with this id or address.
     pub async fn find_mailbox(&self, name: &str) -> Result<Mailbox, RegistryError> {
-        let found = match name.parse::<MailAddress>() {
-            Ok(address) => self.one::<Mailbox>(sql::MAILBOX_BY_ADDRESS, &[address.as_str().into()]).await?,
-            Err(_) => self.one::<Mailbox>(sql::MAILBOX_GET, &[name.into()]).await?,
+        let found = match (name.parse::<MailAddress>(), name.parse::<MailboxId>()) {
+            (Ok(address), _) => self.one::<Mailbox>(sql::MAILBOX_BY_ADDRESS, &[address.as_str().into()]).await?,
+            (Err(_), Ok(id)) => self.one::<Mailbox>(sql::MAILBOX_GET, &[id.as_str().into()]).await?,
+            (Err(_), Err(_)) => None,
         };
         found
             .map(|(mailbox, _)| mailbox)

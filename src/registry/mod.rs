@@ -23,6 +23,7 @@ pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
+pub use crate::registry::keys::SigningKey;
 pub use crate::registry::sessions::{SessionHandle, Sessions};
 
 use crate::audit::Audit;

@@ -1,6 +1,7 @@
 //! Tests of the finished program from outside, against real mail servers, databases and mail clients.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
+mod admin_api;
 mod architecture;
 mod audit;
 mod breaker;
@@ -17,6 +18,7 @@ mod imap_upstream;
 mod mail_doors;
 mod oauth_clients;
 mod oauth_flood;
+mod openapi;
 mod read_only;
 mod real_servers;
 mod revoke;

@@ -4,17 +4,34 @@ use axum::Json;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::crypto::encoding::base64url;
 use crate::crypto::sign::key_name;
 use crate::domain::fault::Fault;
-use crate::http::admin::{Caller, READERS};
+use crate::http::admin::caller::{Caller, Readers, Roles};
 use crate::http::problem::Problem;
 
-/// JSON lines, piece by piece: a log of any length needs the memory of one piece. When a piece cannot be read the answer breaks off.
-pub(super) async fn export(caller: Caller) -> Result<Response, Problem> {
-    let audit = caller.with_role(READERS).await?.audit.clone();
+/// What checkpoints are verified with.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CheckpointKey)]
+pub(super) struct View {
+    /// Always `Ed25519`.
+    alg: &'static str,
+    kid: String,
+    /// The public key: 32 octets in base64url.
+    key: String,
+}
+
+/// The whole log as JSON lines: events and checkpoints
+///
+/// It is read and sent piece by piece. When a piece cannot be read, the answer breaks off.
+#[utoipa::path(get, path = "/audit/export", operation_id = "audit_export", tag = "audit",
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))),
+    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
+pub(super) async fn export(caller: Caller<Readers>) -> Result<Response, Problem> {
+    let audit = caller.state.audit.clone();
     let first = audit.export(0).await?;
     let pieces = futures_util::stream::try_unfold((audit, first), |(audit, piece)| async move {
         let Some(piece) = piece else { return Ok::<_, crate::audit::AuditError>(None) };
@@ -25,9 +42,11 @@ pub(super) async fn export(caller: Caller) -> Result<Response, Problem> {
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
-/// The public half of the checkpoint key: Ed25519, 32 octets in base64url.
-pub(super) async fn key(caller: Caller) -> Result<Json<Value>, Problem> {
-    let audit = &caller.with_role(READERS).await?.audit;
-    let key = audit.public_key().ok_or_else(|| Problem::new(Fault::NotFound, "no checkpoints are signed"))?;
-    Ok(Json(json!({ "alg": "Ed25519", "kid": key_name(key), "key": base64url(key) })))
+/// The public half of the key that signs checkpoints
+#[utoipa::path(get, path = "/audit/key", operation_id = "audit_key", tag = "audit",
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = View)))]
+pub(super) async fn key(caller: Caller<Readers>) -> Result<Json<View>, Problem> {
+    let key = caller.state.audit.public_key();
+    let key = key.ok_or_else(|| Problem::new(Fault::NotFound, "no checkpoints are signed"))?;
+    Ok(Json(View { alg: "Ed25519", kid: key_name(key), key: base64url(key) }))
 }

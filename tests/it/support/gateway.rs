@@ -184,6 +184,18 @@ impl Gateway {
         });
     }
 
+    /// Does to the database what somebody with its password could do.
+    pub(crate) fn tamper(&self, sql: &str) {
+        if let Some(postgres) = &self.postgres {
+            return postgres.execute(sql);
+        }
+        let file = self.dir.path().join("data/mailwarden.db");
+        let script =
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=30); c.execute(sys.argv[2]); c.commit()";
+        let mut python = Command::new("python3");
+        process::run(python.args(["-c", script]).arg(file).arg(sql), b"").expect_ok("the change to the database");
+    }
+
     /// Everything the server printed in all its runs.
     pub(crate) fn output(&self) -> String {
         let running = self.program.as_ref().map_or_else(String::new, |p| format!("{}{}", p.stdout(), p.stderr()));

@@ -1,5 +1,6 @@
 //! What the tests stand on: throw-away servers on free ports, a gateway under test, and a plain TLS line client.
 
+pub(crate) mod api;
 pub(crate) mod ca;
 pub(crate) mod clients;
 pub(crate) mod dovecot;
