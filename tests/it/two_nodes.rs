@@ -45,6 +45,12 @@ fn ended(wire: &mut Wire, since: Instant) {
     assert!(lines.iter().any(|line| line.starts_with("* BYE")), "no last word: {lines:?}");
 }
 
+fn listed(node: &Gateway) -> Vec<serde_json::Value> {
+    let printed = node.manage_ok(&["session", "list", "--format", "json"], b"");
+    let value: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    value["sessions"].as_array().expect("sessions").clone()
+}
+
 #[test]
 fn a_token_of_one_node_works_at_the_other_and_a_revocation_at_one_ends_sessions_at_both() {
     let pair = Pair::start();
@@ -54,6 +60,8 @@ fn a_token_of_one_node_works_at_the_other_and_a_revocation_at_one_ends_sessions_
     let mut here = pair.first.imap_session(ADDRESS, &token);
     here.command_ok("a", "EXAMINE INBOX");
 
+    // A node writes a session down after it has looked at its grant: only the revocation makes it look again.
+    wait_for("the other node's session to be listed", PATIENCE, || (listed(&pair.first).len() == 2).then_some(()));
     pair.first.manage_ok(&["revoke", "--client", &pair.tool.id], b"");
     let revoked = Instant::now();
     ended(&mut there, revoked);
@@ -69,11 +77,6 @@ fn a_token_of_one_node_works_at_the_other_and_a_revocation_at_one_ends_sessions_
 fn sessions_of_both_nodes_are_listed_and_ended_at_either() {
     let pair = Pair::start();
     let token = pair.second.token(&pair.tool, ADDRESS);
-    let listed = |node: &Gateway| {
-        let printed = node.manage_ok(&["session", "list", "--format", "json"], b"");
-        let value: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
-        value["sessions"].as_array().expect("sessions").clone()
-    };
     let mut here = pair.first.imap_session(ADDRESS, &token);
     let id = listed(&pair.first)[0]["id"].as_str().expect("an id").to_owned();
     let mut there = pair.second.imap_session(ADDRESS, &token);
