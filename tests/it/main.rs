@@ -8,6 +8,7 @@ mod dev_flow;
 mod framing;
 mod harness;
 mod imap_bounds;
+mod imap_transcripts;
 mod imap_upstream;
 mod mail_doors;
 mod read_only;
