@@ -109,6 +109,7 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -148,9 +149,12 @@ mod tests {
             assert_eq!(victim.read(&mut octet).await.unwrap_or(0), 0, "the faulty session is over");
             bystander.write_all(b"b").await.unwrap();
             bystander.read_exact(&mut octet).await.unwrap();
-            while places.available_permits() == 0 {
-                tokio::task::yield_now().await;
-            }
+            let given_back = async {
+                while places.available_permits() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), given_back).await.expect("the place is given back");
         }
         shutdown.cancel();
         drop(bystander);

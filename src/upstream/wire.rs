@@ -213,6 +213,8 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
     use super::{Part, Wire, WireError};
 
     async fn wire(bytes: &[u8]) -> Wire {
@@ -251,5 +253,30 @@ mod tests {
         assert!(matches!(wire.take_line(4), Err(WireError::TooLong)));
         assert_eq!(wire.take_line(20).unwrap().as_deref(), Some(&b"12345678901234"[..]));
         assert_eq!(wire.take_line(4).unwrap().as_deref(), Some(&b"NOOP"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn im_15_parts_make_up_the_lines_however_they_arrive(
+            lines in proptest::collection::vec("[a-z]{0,20}", 1..6),
+            most in 1_usize..12,
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let bytes = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>().into_bytes();
+            let (first, second) = bytes.split_at(cut.index(bytes.len()));
+            let mut wire = Wire::new(Box::new(std::io::Cursor::new(Vec::new())));
+            let (mut found, mut line) = (Vec::new(), Vec::new());
+            for piece in [first, second] {
+                wire.input.extend_from_slice(piece);
+                while let Some(part) = wire.take_part(most).unwrap() {
+                    prop_assert!(part.bytes.len() <= most);
+                    line.extend(part.bytes);
+                    if part.is_last {
+                        found.push(String::from_utf8(std::mem::take(&mut line)).unwrap());
+                    }
+                }
+            }
+            prop_assert_eq!(found, lines);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::gateway::{plain, xoauth2};
 use crate::support::maildir;
 use crate::support::stage::{ADDRESS, ScriptedStage, Stage};
+use crate::support::upstream::imap::Command;
 use crate::support::wire::{Wire, tcp};
 
 /// What follows a smuggled literal; if the upstream ever ran it, the folder would exist.
@@ -132,7 +133,7 @@ fn im_02_each_form_of_a_literal_has_one_outcome() {
         assert_eq!(heard.iter().any(|line| line.starts_with("z ")), goes_on, "{form:?}: {heard:?}");
     }
     let heard = stage.upstream.heard();
-    let created = heard.iter().filter(|command| command.is("CREATE")).map(|command| command.as_text());
+    let created = heard.iter().filter(|command| command.is("CREATE")).map(Command::as_text);
     assert_eq!(created.collect::<Vec<_>>(), ["CREATE INBOX", "CREATE INBOX"], "the two forms that are literals");
     assert!(!heard.iter().any(|command| command.is("DELETE")), "the helpdesk may not delete folders");
 }

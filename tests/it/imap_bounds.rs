@@ -2,7 +2,7 @@
 
 use crate::support::maildir;
 use crate::support::stage::{ADDRESS, ScriptedStage, Stage};
-use crate::support::upstream::imap::Script;
+use crate::support::upstream::imap::{Command, Script};
 
 /// Names for folders outside the bounds, and names that lead out of a folder inside.
 const ALIASES: &[&str] = &[
@@ -184,7 +184,7 @@ fn im_09_a_pattern_costs_no_more_than_its_length() {
         let before = stage.upstream.heard().len();
         let answer = imap.command_ok("a", &format!("LIST \"\" {asked}"));
         assert!(said != Some("*") || answer.len() == 1001, "{asked}: {} names", answer.len());
-        let heard = stage.upstream.heard()[before..].iter().map(|command| command.as_text()).collect::<Vec<_>>();
+        let heard = stage.upstream.heard()[before..].iter().map(Command::as_text).collect::<Vec<_>>();
         assert_eq!(heard, [format!("LIST \"\" {}", said.expect("a pattern"))], "{asked}");
     }
     let before = stage.upstream.heard().len();
@@ -227,7 +227,7 @@ fn im_10_who_may_only_append_cannot_read() {
     }
     assert_eq!(stage.upstream.heard().len(), before, "something of it went upstream");
     imap.command_ok("b", "APPEND Restored (\\Seen \\Deleted) {3+}\r\nabc");
-    let heard = stage.upstream.heard()[before..].iter().map(|command| command.as_text()).collect::<Vec<_>>();
+    let heard = stage.upstream.heard()[before..].iter().map(Command::as_text).collect::<Vec<_>>();
     assert_eq!(heard, ["APPEND Restored (\\Seen) {3+}\r\nabc"]);
     imap.send("c APPEND Restored {1+}\r\nx {1+}\r\ny\r\n");
     let heard = imap.rest().expect("an end");
@@ -251,7 +251,7 @@ fn im_11_costly_commands_are_bounded() {
         format!("SEARCH {}SEEN{}", "OR SEEN ".repeat(2000), " SEEN"),
     ] {
         let answer = imap.command("a", &command);
-        assert!(answer.len() == 1 && !answer[0].starts_with("a OK"), "{:.40}: {answer:?}", command);
+        assert!(answer.len() == 1 && !answer[0].starts_with("a OK"), "{command:.40}: {answer:?}");
     }
     assert_eq!(stage.upstream.heard().len(), before, "something of it went upstream");
     imap.command_ok("b", "SEARCH NOT NOT NOT SEEN OR (SEEN) (OR SEEN UNSEEN)");

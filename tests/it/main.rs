@@ -14,6 +14,7 @@ mod hardening;
 mod harness;
 mod http2_abuse;
 mod imap_bounds;
+mod imap_transcripts;
 mod imap_upstream;
 mod mail_doors;
 mod oauth_clients;

@@ -181,6 +181,8 @@ pub fn personal_namespace(line: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
     use super::{Kind, kind, listed, personal_namespace, without_upstream_codes};
 
     #[test]
@@ -217,5 +219,35 @@ mod tests {
             personal_namespace(b"* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL"),
             Some(b"* NAMESPACE ((\"\" \"/\")) NIL NIL".to_vec())
         );
+    }
+
+    proptest! {
+        #[test]
+        fn a_listed_name_is_found_in_each_of_its_forms(name in "[ -~]{1,30}", delimiter in "[./]") {
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            for form in [format!("\"{quoted}\""), format!("{{{}}}\r\n{name}", name.len())] {
+                for head in ["* LIST () ", "* lsub (\\Noselect \\Marked) "] {
+                    for (said, meant) in [(format!("\"{delimiter}\""), delimiter.chars().next()), ("NIL".to_owned(), None)] {
+                        let found = listed(format!("{head}{said} {form}").as_bytes()).unwrap();
+                        prop_assert_eq!((found.name.as_slice(), found.delimiter), (name.as_bytes(), meant));
+                    }
+                }
+                let found = listed(format!("* STATUS {form} (MESSAGES 3)").as_bytes()).unwrap();
+                prop_assert_eq!((found.name.as_slice(), found.word.as_str()), (name.as_bytes(), "STATUS"));
+            }
+        }
+
+        #[test]
+        fn no_line_of_an_upstream_is_too_odd(noise in any::<Vec<u8>>(), odd in "\\* (LIST|LSUB|STATUS|NAMESPACE|OK) [ -~]{0,40}") {
+            for line in [noise.as_slice(), odd.as_bytes()] {
+                let _ = (kind(line), listed(line), super::literal_at_end(line));
+                if let Some(shown) = without_upstream_codes(line) {
+                    prop_assert!(line.ends_with(shown));
+                }
+                if let Some(shown) = personal_namespace(line) {
+                    prop_assert!(shown.ends_with(b" NIL NIL"));
+                }
+            }
+        }
     }
 }
