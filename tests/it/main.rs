@@ -9,6 +9,7 @@ mod framing;
 mod harness;
 mod read_only;
 mod real_servers;
+mod requirements;
 mod revoke;
 mod statements;
 #[expect(
