@@ -22,6 +22,7 @@ mod oauth_flood;
 mod openapi;
 mod read_only;
 mod real_servers;
+mod requirements;
 mod revoke;
 mod sasl;
 mod smtp_commands;
