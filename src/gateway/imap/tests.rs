@@ -49,6 +49,14 @@ struct House {
     token: String,
 }
 
+/// A certificate in PEM, which vouches for itself, and the identity that it makes.
+fn identity() -> (String, Identity) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    let identity = Identity::from_pem(pem.as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
+    (pem, identity)
+}
+
 impl House {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -74,6 +82,7 @@ impl House {
             clock,
             entropy,
             hostname: "localhost".to_owned(),
+            identity: identity().1,
             max_message_bytes: 1 << 20,
         });
         Self { _folder: folder, gatekeeper, token }
@@ -99,9 +108,7 @@ impl House {
 
 /// An upstream that lets one login in, so that a mailbox can be registered.
 fn proving() -> Endpoint {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let pem = made.cert.pem();
-    let identity = Identity::from_pem(pem.as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
+    let (pem, identity) = identity();
     let tls = TlsAcceptor::from(identity.server_config(&[]).unwrap());
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
