@@ -8,12 +8,12 @@
 //! seq: 1234
 //! hash: <64 lower-case hexadecimal digits>
 //! at: 2026-11-24T08:00:00.000Z
-//! kid: <16 lower-case hexadecimal digits>
+//! kid: <6 characters of base64url>
 //! end
 //! ```
 //!
 //! `seq` is the place of the last record that the checkpoint covers, `hash` that record's hash, `at` the time of signing in UTC with
-//! milliseconds, and `kid` the first 8 octets of the SHA-256 of the public key. The signature is Ed25519 (RFC 8032) over that text.
+//! milliseconds, and `kid` the first 4 octets of the SHA-256 of the public key in base64url. The signature is Ed25519 (RFC 8032) over that text.
 //! No value can hold a line end, so no two checkpoints have the same text.
 
 use std::sync::Arc;
