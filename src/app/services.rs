@@ -73,8 +73,13 @@ fn with_password(config: &Config) -> anyhow::Result<String> {
     } else if let Some(name) = reference.strip_prefix("env:") {
         let found = config::secret(name).with_context(|| format!("database.password: {name} is not set"))?;
         found.to_string()
+    } else if let Some(name) = reference.strip_prefix("credential:").filter(|name| !name.contains(['/', '\\'])) {
+        let folder = config::secret("CREDENTIALS_DIRECTORY").context("CREDENTIALS_DIRECTORY is not set")?;
+        let path = std::path::Path::new(folder.as_str()).join(name);
+        std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read database.password from credential {name}"))?
     } else {
-        anyhow::bail!("database.password must be a reference: file:PATH or env:NAME");
+        anyhow::bail!("database.password must be a reference: file:PATH, env:NAME or credential:NAME");
     };
     let mut url = url::Url::parse(&url).context("database.url is not a URL")?;
     url.set_password(Some(password.trim_end())).ok().context("database.url cannot carry a password")?;

@@ -1,7 +1,7 @@
 //! Wrong secrets slow down where they come from, never whom they name: nobody can lock a tool out from elsewhere (CA-08).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use crate::domain::clock::Timestamp;
@@ -23,7 +23,7 @@ impl Throttle {
     /// How many seconds `source` must wait, if it must.
     pub fn must_wait(&self, source: IpAddr, now: Timestamp) -> Option<u64> {
         let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (failures, last) = sources.get(&source.to_canonical()).copied()?;
+        let (failures, last) = sources.get(&network(source)).copied()?;
         let over = failures.checked_sub(FREE)?;
         let wait = (500_i64 << over.min(7)).min(MAX_WAIT_MS);
         let left = last.plus_millis(wait).0 - now.0;
@@ -33,17 +33,24 @@ impl Throttle {
     /// Counts a failure of `source`.
     pub fn failed(&self, source: IpAddr, now: Timestamp) {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if sources.len() >= MAX_SOURCES {
-            sources.retain(|_, (_, last)| last.plus_millis(MEMORY_MS) > now);
-            if sources.len() >= MAX_SOURCES {
-                sources.clear();
-            }
+        let mut memory = MEMORY_MS;
+        while sources.len() >= MAX_SOURCES {
+            sources.retain(|_, (_, last)| last.plus_millis(memory) > now);
+            memory /= 2;
         }
-        let entry = sources.entry(source.to_canonical()).or_insert((0, now));
+        let entry = sources.entry(network(source)).or_insert((0, now));
         if entry.1.plus_millis(MEMORY_MS) < now {
             entry.0 = 0;
         }
         *entry = (entry.0.saturating_add(1), now);
+    }
+}
+
+/// What counts as one source: an IPv4 address, or the /64 that a subscriber of IPv6 has to choose addresses from.
+fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -62,6 +69,11 @@ mod tests {
         }
         assert!(throttle.must_wait(bad, now).is_some());
         assert_eq!(throttle.must_wait(good, now), None);
+        for host in 0..=u128::from(FREE) {
+            throttle.failed(std::net::Ipv6Addr::from_bits((0x2001_0db8 << 96) + host).into(), now);
+        }
+        assert!(throttle.must_wait("2001:db8::ffff".parse().unwrap(), now).is_some(), "one subscriber, many addresses");
+        assert_eq!(throttle.must_wait("2001:db8:0:1::1".parse().unwrap(), now), None);
         assert_eq!(throttle.must_wait(bad, now.plus_secs(120)), None);
     }
 }

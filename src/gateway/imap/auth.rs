@@ -154,7 +154,7 @@ impl Door<'_> {
         let Some(mechanism) = Mechanism::parse(name) else {
             return self.answer(&format!("{tag} NO [CANNOT] unknown mechanism")).await;
         };
-        if !self.is_encrypted() && initial.is_none() {
+        if !self.is_encrypted() && (initial.is_none() || mechanism == Mechanism::Login) {
             // Refused before anything secret is asked for.
             return self.answer(&format!("{tag} NO [PRIVACYREQUIRED] use STARTTLS first")).await;
         }
