@@ -75,6 +75,8 @@ impl Api {
             .tls_backend_preconfigured(tls)
             .no_proxy()
             .local_address(IpAddr::V4(source))
+            // The service closes connections that idle; a request must not meet one that is being closed.
+            .pool_max_idle_per_host(0)
             .build()
             .expect("a client");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
