@@ -1,6 +1,6 @@
 //! The token service: client credentials in, short-lived signed access tokens out (RFC 6749, RFC 9068). No HTTP in it.
 
-pub mod jws;
+pub mod jose;
 pub mod keyset;
 pub mod request;
 pub mod throttle;

@@ -4,7 +4,8 @@ use crate::domain::address::MailAddress;
 use crate::domain::clock::Timestamp;
 use crate::domain::token::Claims;
 use crate::oauth::TokenService;
-use crate::oauth::jws::{self, Members};
+use crate::oauth::jose::json::{self, Members};
+use crate::oauth::jose::jws;
 use crate::oauth::keyset::Keyset;
 
 /// How late an expired token is still taken, in seconds (JWT-08).
@@ -53,7 +54,7 @@ fn verify(keyset: &Keyset, issuer: &str, now: Timestamp, token: &str) -> Result<
     if !keyset.verify(kid, alg, unverified.signed, &unverified.signature) {
         return Err(TokenRejected::Signature);
     }
-    let members = jws::members(&unverified.payload).ok_or(TokenRejected::Malformed)?;
+    let members = json::object(&unverified.payload).ok_or(TokenRejected::Malformed)?;
     let claims = claims(&members, issuer).ok_or(TokenRejected::Claims)?;
     let now = now.as_secs();
     if members.has("nbf") && members.date("nbf").ok_or(TokenRejected::Claims)? > now + AHEAD_SECS {
