@@ -9,6 +9,9 @@
 //!
 //! The modules below stand in layers, lowest first; `tests/it/architecture.rs` keeps imports pointing downwards.
 
+// The book: no code.
+pub mod manual;
+
 // Layer 0: pure. No I/O, no async.
 pub mod crypto;
 pub mod domain;

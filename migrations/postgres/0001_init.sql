@@ -77,8 +77,11 @@ CREATE TABLE credentials (
 
 CREATE TABLE breakers (
     mailbox_id TEXT PRIMARY KEY REFERENCES mailboxes (id),
-    refusals BIGINT NOT NULL,
-    probed_at BIGINT NOT NULL
+    epoch BIGINT NOT NULL,
+    refused BIGINT NOT NULL,
+    forgiven BIGINT NOT NULL,
+    pending BIGINT NOT NULL,
+    tried_at BIGINT NOT NULL
 );
 
 CREATE TABLE clients (

@@ -77,8 +77,11 @@ CREATE TABLE credentials (
 
 CREATE TABLE breakers (
     mailbox_id TEXT PRIMARY KEY REFERENCES mailboxes (id),
-    refusals INTEGER NOT NULL,
-    probed_at INTEGER NOT NULL
+    epoch INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    forgiven INTEGER NOT NULL,
+    pending INTEGER NOT NULL,
+    tried_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE clients (

@@ -9,6 +9,7 @@ use crate::app::dev_ca;
 use crate::app::dev_env::DevEnv;
 use crate::app::dev_text;
 use crate::app::edges::{self, Port};
+use crate::app::hardening;
 use crate::app::lifecycle;
 use crate::app::services::{self, Services};
 use crate::config::{Config, Database, Limits, Listen, Log, LogFormat, Server, Tls, Upstream, Vault as VaultSettings};
@@ -52,6 +53,7 @@ pub struct DevOptions {
 pub async fn dev(options: DevOptions) -> anyhow::Result<()> {
     dev_text::starting(&options.data);
     let config = config(&options);
+    hardening::forbid_dumps()?;
     telemetry::start(&config.log);
     std::fs::create_dir_all(&options.data).with_context(|| format!("cannot make {}", options.data.display()))?;
     let sockets = edges::bind(&config).await?;

@@ -31,7 +31,7 @@ pub(super) enum Port {
 }
 
 impl Port {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Https => "https",
             Self::Imaps => "imaps",
@@ -124,6 +124,7 @@ impl Edges {
             clock: services.clock.clone(),
             entropy: services.entropy.clone(),
             hostname: config.server.hostname.clone(),
+            identity: identity.clone(),
             max_message_bytes: config.limits.max_message_bytes,
         });
         let state = http::HttpState {

@@ -20,8 +20,13 @@ pub(super) async fn until_told_to_stop(running: Running) {
         () = tokio::time::sleep(GRACE) => tracing::warn!("some sessions did not end in time"),
         () = told() => tracing::warn!("stopping at once"),
     }
+    if let Err(error) = running.services.registry.leave_roster().await {
+        tracing::warn!(%error, "this node's sessions could not be taken off the roster");
+    }
     let event = AuditEvent::new(EventCode::ServiceStopped, Actor::System, Outcome::Success);
-    if let Err(error) = running.services.audit.record(event).await {
+    let audit = &running.services.audit;
+    let stopped = async { audit.record(event).await.map(drop).and(audit.checkpoint().await) };
+    if let Err(error) = stopped.await {
         tracing::error!(%error, "the stop could not be recorded");
     }
 }

@@ -4,7 +4,9 @@ mod dev;
 mod dev_ca;
 mod dev_env;
 mod dev_text;
+mod doctor;
 mod edges;
+mod hardening;
 mod lifecycle;
 mod services;
 
@@ -22,6 +24,7 @@ use crate::telemetry;
 use crate::vault::{Vault, kek};
 
 pub use dev::{DevOptions, dev};
+pub use doctor::{Check, doctor};
 
 /// How to start the service.
 #[derive(Debug, Clone, Default)]
@@ -33,8 +36,11 @@ pub struct ServeOptions {
 /// Runs the service until it is told to stop (SIGINT or SIGTERM; a second one stops at once).
 pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let config = load(options.config)?;
+    hardening::leave_environment(&config)?;
+    hardening::forbid_dumps()?;
     telemetry::start(&config.log);
     let services = services::start(&config).await?;
+    hardening::forget_environment();
     let identity = crate::gateway::tls::Identity::load(&config.tls.certificate, &config.tls.private_key)?;
     let edges = edges::bind(&config).await?;
     let running = edges.start(&config, services, &identity).await?;
@@ -55,6 +61,7 @@ pub struct Initialised {
 /// Makes KEK (where its reference is a file that does not exist yet), database and the first operator.
 pub async fn init(config: Option<PathBuf>) -> anyhow::Result<Initialised> {
     let config = load(config)?;
+    hardening::forbid_dumps()?;
     telemetry::start(&config.log);
     std::fs::create_dir_all(&config.server.data)
         .with_context(|| format!("cannot make the data folder {}", config.server.data.display()))?;

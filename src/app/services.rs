@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::audit::Audit;
-use crate::config::{Config, environment};
+use crate::config::{self, Config};
 use crate::crypto::random;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
@@ -34,6 +34,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
     let vault = Vault::unlock(store.clone(), kek, clock.clone(), entropy.clone()).await?;
     store.migrate().await?;
     let audit = Audit::start(store.clone(), clock.clone(), vault.audit_key()).await?;
+    let audit = audit.with_checkpoints(vault.checkpoint_signer().await?);
     let dialer = Dialer::new(DialPolicy { allow_networks: config.upstream.allow_networks.clone() });
     let registry = Registry::new(store, vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
     let event = AuditEvent::new(EventCode::ServiceStarted, Actor::System, Outcome::Success)
@@ -44,8 +45,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
 
 /// Reads the KEK from where the settings point.
 pub(super) fn load_kek(config: &Config) -> anyhow::Result<Secret<Kek>> {
-    let environment = environment();
-    let lookup = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let lookup = |name: &str| config::secret(name).map(|value| value.to_string());
     Ok(kek::load(&config.vault.kek, &lookup)?)
 }
 
@@ -65,8 +65,8 @@ fn with_password(config: &Config) -> anyhow::Result<String> {
     let password = if let Some(path) = reference.strip_prefix("file:") {
         std::fs::read_to_string(path).with_context(|| format!("cannot read database.password from {path}"))?
     } else if let Some(name) = reference.strip_prefix("env:") {
-        let found = environment().into_iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value).with_context(|| format!("database.password: {name} is not set"))?
+        let found = config::secret(name).with_context(|| format!("database.password: {name} is not set"))?;
+        found.to_string()
     } else {
         anyhow::bail!("database.password must be a reference: file:PATH or env:NAME");
     };

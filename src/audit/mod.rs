@@ -1,18 +1,26 @@
-//! The audit log: a hash chain whose head carries our MAC. An event is durable before anybody acts on it.
+//! The audit log: a hash chain whose head carries our MAC, signed from time to time. An event is durable before anybody acts on it.
 
+pub mod checkpoint;
+mod export;
+pub mod offline;
 pub mod record;
+mod verify;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use export::Piece;
+pub use verify::Verification;
+
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::audit::checkpoint::Checkpointer;
 use crate::audit::record::Record;
-use crate::crypto::encoding::hex;
 use crate::crypto::hash::{Mac, framed};
+use crate::crypto::sign::Signer;
 use crate::domain::clock::Clock;
 use crate::domain::event::{AuditEvent, EventCode};
 use crate::domain::fault::{Classify, Fault};
@@ -36,9 +44,36 @@ pub enum AuditError {
         /// The first sequence number that is missing or wrong.
         first_bad_seq: i64,
     },
+    /// The head is missing or does not carry our MAC, so nobody vouches for what stands after the last checkpoint.
+    #[error("audit head is missing or was changed: first bad record is {first_bad_seq} or after it")]
+    HeadChanged {
+        /// The first record that neither head nor checkpoint vouches for.
+        first_bad_seq: i64,
+    },
+    /// A checkpoint does not carry our signature, or is not of the record at its place.
+    #[error("audit checkpoint at record {first_bad_seq} is not ours: first bad record is {first_bad_seq}")]
+    BadCheckpoint {
+        /// The checkpoint's place.
+        first_bad_seq: i64,
+    },
+    /// A checkpoint cannot be signed.
+    #[error("audit checkpoint could not be signed")]
+    NotSigned,
     /// The writer has ended.
     #[error("audit writer has stopped")]
     Stopped,
+}
+
+impl AuditError {
+    /// The first record that is missing, wrong or not vouched for, when verification found one.
+    pub fn first_bad_seq(&self) -> Option<i64> {
+        match self {
+            Self::Broken { first_bad_seq }
+            | Self::HeadChanged { first_bad_seq }
+            | Self::BadCheckpoint { first_bad_seq } => Some(*first_bad_seq),
+            Self::Store(_) | Self::BadHead | Self::NotSigned | Self::Stopped => None,
+        }
+    }
 }
 
 impl From<StoreError> for AuditError {
@@ -50,8 +85,13 @@ impl From<StoreError> for AuditError {
 impl Classify for AuditError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Store(_) | Self::BadHead | Self::Broken { .. } | Self::Stopped => Fault::Unavailable,
+            Self::Store(_) | Self::BadHead | Self::NotSigned | Self::Stopped => Fault::Unavailable,
+            Self::Broken { .. } | Self::HeadChanged { .. } | Self::BadCheckpoint { .. } => Fault::Conflict,
         }
+    }
+
+    fn public(&self) -> String {
+        if self.first_bad_seq().is_some() { self.to_string() } else { self.fault().public().to_owned() }
     }
 }
 
@@ -72,21 +112,15 @@ pub struct Filter {
     pub verdict: Option<VerdictId>,
 }
 
-/// The whole chain is as we wrote it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Verification {
-    /// How many records it holds.
-    pub events: i64,
-    /// The hash of the last record, in hexadecimal.
-    pub head_hex: String,
-}
-
 /// A handle to the audit log; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Audit {
     store: Store,
+    clock: Clock,
     mac: Arc<Mac>,
     queue: mpsc::Sender<writer::Waiting>,
+    written: watch::Receiver<i64>,
+    checkpointer: Option<Checkpointer>,
 }
 
 impl Audit {
@@ -96,8 +130,38 @@ impl Audit {
         let head = store.row(sql::HEAD_GET, &[]).await?.ok_or(AuditError::BadHead)?;
         Head::read(&head, &mac)?;
         let (queue, waiting) = mpsc::channel(1024);
-        tokio::spawn(writer::run(store.clone(), clock, Arc::clone(&mac), waiting));
-        Ok(Self { store, mac, queue })
+        let (progress, written) = watch::channel(0);
+        tokio::spawn(writer::run(store.clone(), clock.clone(), Arc::clone(&mac), waiting, progress));
+        Ok(Self { store, clock, mac, queue, written, checkpointer: None })
+    }
+
+    /// Has the head signed from now on: every 1,000 records, every minute in which there were any, and on [`Audit::checkpoint`].
+    #[must_use]
+    pub fn with_checkpoints(self, signer: Signer) -> Self {
+        let audit = self.with_signer(signer);
+        if let Some(checkpointer) = audit.checkpointer.clone() {
+            tokio::spawn(checkpointer.run(audit.written.clone()));
+        }
+        audit
+    }
+
+    pub(in crate::audit) fn with_signer(mut self, signer: Signer) -> Self {
+        let (store, clock, mac) = (self.store.clone(), self.clock.clone(), Arc::clone(&self.mac));
+        self.checkpointer = Some(Checkpointer { store, clock, mac, signer: Arc::new(signer) });
+        self
+    }
+
+    /// Signs the present head.
+    pub async fn checkpoint(&self) -> Result<(), AuditError> {
+        match &self.checkpointer {
+            Some(checkpointer) => checkpointer.sign_head().await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The public half of the checkpoint key: 32 octets (Ed25519).
+    pub fn public_key(&self) -> Option<&[u8]> {
+        self.checkpointer.as_ref().map(|checkpointer| checkpointer.signer.public_key())
     }
 
     /// Writes the head of an empty chain, once per installation.
@@ -138,42 +202,12 @@ impl Audit {
         let filter = Filter { verdict: Some(verdict.clone()), limit: 1, ..Filter::default() };
         Ok(self.list(filter).await?.into_iter().next())
     }
-
-    /// Walks the whole chain. Names the first record that is missing, changed or out of place.
-    pub async fn verify(&self) -> Result<Verification, AuditError> {
-        let head = self.store.row(sql::HEAD_GET, &[]).await?.ok_or(AuditError::BadHead)?;
-        let head = Head::read(&head, &self.mac)?;
-        let (mut seq, mut hash) = (0, vec![0; 32]);
-        while seq < head.seq {
-            let page = self.list(Filter { after_seq: seq, limit: 1000, ..Filter::default() }).await?;
-            if page.is_empty() {
-                return Err(AuditError::Broken { first_bad_seq: seq + 1 });
-            }
-            for record in &page {
-                // Records newer than the head that was read belong to the next verification.
-                if seq == head.seq {
-                    break;
-                }
-                let computed = record.computed_hash(&hash);
-                if record.seq != seq + 1 || record.hash != hex(&computed) {
-                    return Err(AuditError::Broken { first_bad_seq: seq + 1 });
-                }
-                seq = record.seq;
-                hash = computed.to_vec();
-            }
-        }
-        if hash == head.hash {
-            Ok(Verification { events: seq, head_hex: hex(&hash) })
-        } else {
-            Err(AuditError::Broken { first_bad_seq: seq })
-        }
-    }
 }
 
 /// The last record's place and hash, under our MAC: without it a cut-off tail would go unseen.
 pub(in crate::audit) struct Head {
-    seq: i64,
-    hash: Vec<u8>,
+    pub(in crate::audit) seq: i64,
+    pub(in crate::audit) hash: Vec<u8>,
 }
 
 impl Head {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 use crate::crypto::encoding::{from_hex, hex};
 use crate::crypto::hash::{framed, sha256};
@@ -12,12 +13,15 @@ use crate::store::StoreError;
 use crate::store::value::{Row, Value};
 
 /// A record as it is listed and exported: one JSON object, one line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AuditEvent)]
 pub struct Record {
     /// Its place in the chain: 1, 2, 3, ... without a gap.
     pub seq: i64,
     /// When it was recorded (RFC 3339).
-    #[serde(serialize_with = "as_rfc3339")]
+    #[serde(serialize_with = "as_rfc3339", deserialize_with = "from_rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// What happened.
     pub code: String,
@@ -55,6 +59,14 @@ pub struct Record {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.to_rfc3339())
+}
+
+/// Takes only the form that [`Timestamp::to_rfc3339`] gives: another spelling of the same moment is a change.
+fn from_rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Timestamp::parse_rfc3339(&text)
+        .filter(|at| at.to_rfc3339() == text)
+        .ok_or_else(|| serde::de::Error::custom("not a time of ours"))
 }
 
 impl Record {
@@ -159,14 +171,16 @@ impl Record {
     }
 }
 
-/// Escapes what could break a line or turn the reading direction (AU-04).
+/// Whether a character could break a line or turn the reading direction.
+pub(in crate::audit) fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+}
+
+/// Escapes the unsafe ones (AU-04).
 fn one_line(text: &str) -> String {
-    let unsafe_char = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
-    };
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if unsafe_char(c) {
+        if is_unsafe(c) {
             out.extend(c.escape_unicode())
         } else {
             out.push(c)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::audit::record::Record;
 use crate::audit::{AuditError, Head};
@@ -20,7 +20,13 @@ pub(in crate::audit) struct Waiting {
 
 const BATCH: usize = 256;
 
-pub(in crate::audit) async fn run(store: Store, clock: Clock, mac: Arc<Mac>, mut queue: mpsc::Receiver<Waiting>) {
+pub(in crate::audit) async fn run(
+    store: Store,
+    clock: Clock,
+    mac: Arc<Mac>,
+    mut queue: mpsc::Receiver<Waiting>,
+    written: watch::Sender<i64>,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         let outcome = append(&store, &clock, &mac, &batch).await;
@@ -28,6 +34,9 @@ pub(in crate::audit) async fn run(store: Store, clock: Clock, mac: Arc<Mac>, mut
             tracing::error!(%error, events = batch.len(), "audit events could not be written");
         }
         let first = outcome.as_ref().ok().copied().unwrap_or_default();
+        if outcome.is_ok() {
+            written.send_replace(first + i64::try_from(batch.len()).unwrap_or_default() - 1);
+        }
         for (seq, waiting) in (first..).zip(batch.drain(..)) {
             // A sender that went away has nobody to tell; its event stays recorded.
             let _ = waiting.done.send(outcome.clone().map(|_| seq));

@@ -33,6 +33,7 @@ impl Api {
             .find(|(name, _)| name == "MAILWARDEN_OPERATOR_TOKEN")
             .map(|(_, value)| zeroize::Zeroizing::new(value))
             .context("set MAILWARDEN_OPERATOR_TOKEN in the environment; `mailwarden init` printed it")?;
+        let base = base(&target.url)?;
         let mut roots = rustls::RootCertStore::empty();
         match &target.ca {
             None => roots.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -54,7 +55,7 @@ impl Api {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { client, base: format!("{}/api/v1", target.url.trim_end_matches('/')), token })
+        Ok(Self { client, base, token })
     }
 
     /// Sends a request; gives the JSON of the answer, or its `detail` as the error.
@@ -64,18 +65,69 @@ impl Api {
         if let Some(body) = body {
             request = request.json(&body);
         }
+        let text = self.send(request).await?.text().await?;
+        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
+    }
+
+    /// Opens an answer that is read piece by piece.
+    pub(super) async fn open(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        self.send(self.client.get(format!("{}{path}", self.base)).bearer_auth(self.token.as_str())).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let response = request.send().await.map_err(|error| {
             anyhow::anyhow!("cannot reach {}: check --url and --ca ({})", self.base, error.without_url())
         })?;
         let status = response.status();
-        let text = response.text().await?;
         if status.is_success() {
-            return Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? });
+            return Ok(response);
         }
+        let text = response.text().await?;
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
         match problem.get("detail").and_then(Value::as_str) {
             Some(detail) => bail!("{detail}"),
             None => bail!("the service answered {status}"),
+        }
+    }
+}
+
+/// Where the API is. The operator token goes there, so it must be TLS, and nothing else may hide in the URL.
+fn base(url: &str) -> anyhow::Result<String> {
+    let parsed = url::Url::parse(url).context("MAILWARDEN_URL is not a URL of the form https://HOST[:PORT]")?;
+    if parsed.scheme() != "https" {
+        bail!("MAILWARDEN_URL must begin with https:// or the operator token would be sent in the clear");
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        bail!("MAILWARDEN_URL must not hold a user name or password; the operator token has a variable of its own");
+    }
+    if !["", "/"].contains(&parsed.path()) || parsed.query().is_some() || parsed.fragment().is_some() {
+        bail!("MAILWARDEN_URL must be https://HOST[:PORT] with nothing behind it");
+    }
+    Ok(format!("{}/api/v1", parsed.origin().ascii_serialization()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base;
+
+    #[test]
+    fn the_token_goes_nowhere_but_to_an_https_origin() {
+        for good in ["https://mail-gw.example.com", "https://localhost:8443/", "https://[::1]:8443"] {
+            assert_eq!(base(good).unwrap(), format!("{}/api/v1", good.trim_end_matches('/')));
+        }
+        for (bad, word) in [
+            ("http://mail-gw.example.com", "clear"),
+            ("ftp://mail-gw.example.com", "https"),
+            ("mail-gw.example.com", "URL"),
+            ("https://", "URL"),
+            ("https://admin:mwo_x@mail-gw.example.com", "password"),
+            ("https://mail-gw.example.com@evil.example", "user name"),
+            ("https://mail-gw.example.com/api/v1", "behind"),
+            ("https://mail-gw.example.com/?a", "behind"),
+            ("https://mail-gw.example.com/#a", "behind"),
+        ] {
+            let said = format!("{:#}", base(bad).unwrap_err());
+            assert!(said.contains(word) && !said.contains("mwo_x"), "{bad}: {said}");
         }
     }
 }

@@ -1,7 +1,16 @@
 //! The command line. Management commands speak to the HTTP API; `dev`, `serve` and `init` start things here.
 
 mod api;
+mod audit;
+mod audit_offline;
+mod client;
+mod grant;
+mod key;
+mod mailbox;
 mod manage;
+mod operator;
+mod output;
+mod session;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +58,8 @@ enum Command {
     Init(ConfigFile),
     /// Bring the database's schema up to this version
     Migrate(ConfigFile),
+    /// Look at all that must be right, without changing anything; 2 when something is not
+    Doctor(ConfigFile),
     /// Look at the settings
     Config {
         #[command(subcommand)]
@@ -113,6 +124,18 @@ async fn execute(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Migrate(file) => app::migrate(file.config).await,
+        Command::Doctor(file) => {
+            let checks = app::doctor(file.config).await;
+            for check in &checks {
+                match &check.outcome {
+                    Ok(found) => out(&format!("ok    {}: {found}", check.name)),
+                    Err(error) => out(&format!("wrong {}: {error:#}", check.name)),
+                }
+            }
+            let wrong = checks.iter().filter(|check| check.outcome.is_err()).count();
+            anyhow::ensure!(wrong == 0, "{wrong} of {} checks found something wrong", checks.len());
+            Ok(())
+        }
         Command::Config { command: ConfigCommand::Check(file) } => {
             app::check_config(file.config)?;
             out("the settings can be used");

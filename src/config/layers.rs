@@ -13,8 +13,9 @@ const DEFAULTS: &str = include_str!("../../config/mailwarden.toml");
 /// What the environment variables of settings start with.
 const PREFIX: &str = "MAILWARDEN_";
 
-/// Variables with our prefix that are no settings: they belong to the command line (design section 6).
-const NOT_SETTINGS: [&str; 3] = ["MAILWARDEN_URL", "MAILWARDEN_CA", "MAILWARDEN_OPERATOR_TOKEN"];
+/// Variables with our prefix that are no settings: they belong to the command line (design section 6) and to a restart of our own.
+const NOT_SETTINGS: [&str; 4] =
+    ["MAILWARDEN_URL", "MAILWARDEN_CA", "MAILWARDEN_OPERATOR_TOKEN", super::LEFT_ENVIRONMENT];
 
 pub(super) fn merge(file: Option<&Path>, environment: &[(String, String)]) -> Result<Config, ConfigError> {
     let mut settings = parse(DEFAULTS, "the built-in defaults")?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 mod layers;
 
@@ -188,6 +189,21 @@ pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// The variable that names the memory file with secrets that left the environment ([`secret`] reads it).
+pub const LEFT_ENVIRONMENT: &str = "MAILWARDEN_SECRETS_FD";
+
+/// The environment variable `name`, or what it held before it left the environment of this process.
+pub fn secret(name: &str) -> Option<Zeroizing<String>> {
+    let environment = environment();
+    let find = |wanted: &str| environment.iter().find(|(known, _)| known == wanted).map(|(_, value)| value);
+    if let Some(value) = find(name) {
+        return Some(Zeroizing::new(value.clone()));
+    }
+    let kept = Zeroizing::new(std::fs::read_to_string(format!("/proc/self/fd/{}", find(LEFT_ENVIRONMENT)?)).ok()?);
+    let mut records = kept.split('\0').filter_map(|record| record.split_once('='));
+    records.find(|(known, _)| *known == name).map(|(_, value)| Zeroizing::new(value.to_owned()))
 }
 
 /// Where `--config` points when it is not given, if that file exists.

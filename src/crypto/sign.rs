@@ -6,6 +6,8 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 
+use crate::crypto::encoding::base64url;
+use crate::crypto::hash::sha256;
 use crate::domain::client::TokenAlg;
 use crate::domain::secret::{PrivateKey, Secret};
 
@@ -74,6 +76,11 @@ impl Signer {
             }
         }
     }
+}
+
+/// A short public name for a public key, for every token carries it: the first 32 bits of its SHA-256 in base64url.
+pub fn key_name(public_key: &[u8]) -> String {
+    base64url(sha256(public_key).get(..4).unwrap_or_default())
 }
 
 /// Whether `signature` is that of `message` under the public key.

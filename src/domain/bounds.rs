@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::address::{AddressPattern, MailAddress};
 use crate::domain::folder::{FolderPath, FolderPattern};
@@ -11,20 +12,24 @@ use crate::domain::session::Protocol;
 
 /// The limits inside a grant. A field that this version does not know makes the whole grant unreadable, and so without effect: a
 /// newer node's restriction must not be dropped in silence.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bounds {
     /// Folders that may be seen, read and written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub folders: Option<Vec<FolderPattern>>,
     /// Addresses that mail may come from, on the envelope and in the header. Absent: the mailbox's own address only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub senders: Option<Vec<AddressPattern>>,
     /// Addresses that mail may go to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub recipients: Option<Vec<AddressPattern>>,
     /// Networks that a tool may come from, at the token endpoint and at the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub networks: Option<Vec<IpNet>>,
     /// Mail protocols that may be spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! A client: a registered tool.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
@@ -26,7 +27,7 @@ pub struct Client {
 }
 
 /// Whether a registered thing is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// In force.
@@ -54,7 +55,7 @@ impl Status {
 }
 
 /// The signature algorithm of a client's access tokens (RFC 7518, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum TokenAlg {
     /// Ed25519: the default.
     #[serde(rename = "EdDSA")]

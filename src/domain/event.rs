@@ -96,8 +96,15 @@ pub enum Actor {
     System,
     /// Somebody who proved nothing.
     Anonymous,
-    /// An operator.
-    Operator(OperatorId),
+    /// An operator, and the request that was made.
+    Operator {
+        /// Who.
+        id: OperatorId,
+        /// From where.
+        source: IpAddr,
+        /// In which HTTP request.
+        request_id: RequestId,
+    },
     /// A client.
     Client(ClientId),
 }
@@ -108,7 +115,7 @@ impl Actor {
         match self {
             Self::System => "system",
             Self::Anonymous => "anonymous",
-            Self::Operator(id) => id.as_str(),
+            Self::Operator { id, .. } => id.as_str(),
             Self::Client(id) => id.as_str(),
         }
     }
@@ -164,8 +171,12 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// An event with nothing but its code, actor and outcome.
+    /// An event with nothing but its code, actor (with the request he made, if he made one) and outcome.
     pub fn new(code: EventCode, actor: Actor, outcome: Outcome) -> Self {
+        let (source, request_id) = match &actor {
+            Actor::Operator { source, request_id, .. } => (Some(*source), Some(request_id.clone())),
+            _ => (None, None),
+        };
         Self {
             code,
             actor,
@@ -174,9 +185,9 @@ impl AuditEvent {
             mailbox_id: None,
             grant_id: None,
             session_id: None,
-            request_id: None,
+            request_id,
             verdict_id: None,
-            source: None,
+            source,
             detail: BTreeMap::new(),
         }
     }

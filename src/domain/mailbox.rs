@@ -1,6 +1,7 @@
 //! A shared mailbox and where its upstream is.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::address::MailAddress;
 use crate::domain::client::Status;
@@ -28,7 +29,7 @@ pub struct Mailbox {
 }
 
 /// Whether the upstream takes the current credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// As far as we know it does.
@@ -53,7 +54,7 @@ impl Health {
 }
 
 /// The provider's endpoints and the name that we log in with. Holds no secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// The code that speaks to it.
@@ -69,7 +70,7 @@ pub struct Upstream {
 }
 
 /// The code for one kind of upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Connector {
     /// Any IMAP/SMTP server, with a password.
@@ -77,12 +78,13 @@ pub enum Connector {
 }
 
 /// One host and how to speak TLS to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// DNS name or address literal; also the name that the certificate must carry.
     pub host: String,
     /// TCP port.
+    #[schema(maximum = 65535)]
     pub port: u16,
     /// How TLS starts.
     pub tls: TlsMode,
@@ -92,7 +94,7 @@ pub struct Endpoint {
 }
 
 /// How TLS starts. There is no third way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
     /// From the first byte (RFC 8314).

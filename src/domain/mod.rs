@@ -16,4 +16,5 @@ pub mod operator;
 pub mod scope;
 pub mod secret;
 pub mod session;
+pub mod throttle;
 pub mod token;

@@ -1,6 +1,7 @@
 //! An operator: a person or automation that manages Mailwarden.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::client::Status;
 use crate::domain::clock::Timestamp;
@@ -27,7 +28,7 @@ pub struct Operator {
 }
 
 /// What an operator may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Registers mailboxes, clients, grants and operators; sees everything but secrets.

@@ -231,7 +231,19 @@ mod tests {
     use super::{Preset, Scope, ScopeSet};
 
     #[test]
-    fn matching_is_exact_and_case_sensitive() {
+    fn jwt_05_all_of_what_is_needed_must_be_there_word_for_word() {
+        let set = |text: &str| text.parse::<ScopeSet>().unwrap();
+        for (held, needed, enough) in [
+            ("mail.read", "mail.read", true),
+            ("mail.read", "mail.read mail.send", false),
+            ("mail.read mail.send", "mail.read mail.send", true),
+            ("mail.read mail.send", "mail.send", true),
+            ("mail.send", "mail.read", false),
+            ("mail.metadata", "mail.read", false),
+            ("", "mail.read", false),
+        ] {
+            assert_eq!(set(held).covers(set(needed)), enough, "{held:?} for {needed:?}");
+        }
         for wrong in ["MAIL.READ", "mail.readwrite", "mail", "mail.read,mail.send", "*"] {
             assert!(wrong.parse::<ScopeSet>().is_err(), "{wrong}");
         }

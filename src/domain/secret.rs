@@ -12,12 +12,18 @@
 //! use mailwarden::domain::secret::{Secret, Password};
 //! fn send_it(secret: &Secret<Password>) -> String { serde_json::to_string(secret).unwrap() }
 //! ```
+//! ```compile_fail
+//! use mailwarden::domain::secret::{Secret, Password};
+//! fn compare_them(one: &Secret<Password>, other: &Secret<Password>) -> bool { one == other }
+//! ```
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
+
+use crate::domain::entropy::Entropy;
 
 /// What logs a person or the gateway in at an upstream.
 #[derive(Debug)]
@@ -56,6 +62,13 @@ impl<Kind> Secret<Kind> {
         // A Vec with spare capacity would be copied by `into_boxed_slice` and the old allocation left unwiped.
         let bytes = Zeroizing::new(bytes);
         Self { bytes: Zeroizing::new(bytes.as_slice().into()), kind: PhantomData }
+    }
+
+    /// 32 random bytes, made in place: no copy is left on the stack.
+    pub fn random(entropy: &Entropy) -> Self {
+        let mut bytes = Zeroizing::new(vec![0; 32].into_boxed_slice());
+        entropy.fill(&mut bytes);
+        Self { bytes, kind: PhantomData }
     }
 
     /// Takes ownership of `text`; the caller keeps no copy.
@@ -101,10 +114,45 @@ impl<'de, Kind> Deserialize<'de> for Secret<Kind> {
 mod tests {
     use super::{Password, Secret};
 
+    use std::marker::PhantomData;
+
+    /// Says of a type which traits it has: an inherent constant hides the one that every type gets.
+    struct Has<T>(PhantomData<T>);
+    trait Not {
+        const CLONE: bool = false;
+        const DISPLAY: bool = false;
+        const SERIALIZE: bool = false;
+        const EQ: bool = false;
+    }
+    impl<T> Not for Has<T> {}
+    impl<T: Clone> Has<T> {
+        const CLONE: bool = true;
+    }
+    impl<T: std::fmt::Display> Has<T> {
+        const DISPLAY: bool = true;
+    }
+    impl<T: serde::Serialize> Has<T> {
+        const SERIALIZE: bool = true;
+    }
+    impl<T: PartialEq> Has<T> {
+        const EQ: bool = true;
+    }
+
     #[test]
-    fn debug_never_shows_the_bytes() {
+    fn vl_07_a_secret_is_neither_clone_nor_display_nor_serialize_nor_eq() {
+        type S = Has<Secret<Password>>;
+        type Text = Has<String>;
+        assert_eq!([Text::CLONE, Text::DISPLAY, Text::SERIALIZE, Text::EQ], [true; 4], "the probe sees traits");
+        assert_eq!([S::CLONE, S::DISPLAY, S::SERIALIZE, S::EQ], [false; 4]);
+    }
+
+    #[test]
+    fn vl_07_debug_and_panics_never_show_the_bytes() {
         let secret = Secret::<Password>::from_text("canary-in-debug".to_owned());
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         assert!(!format!("{:#?}", Some(&secret)).contains("canary"));
+        let panic = std::panic::catch_unwind(|| panic!("{secret:?}")).unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
+        assert!(message.contains("Secret(..)") && !message.contains("canary"), "{message}");
     }
 }

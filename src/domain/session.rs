@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::address::MailAddress;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClientId, GrantId, MailboxId, SessionId};
 
 /// A mail protocol that the gateway speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// IMAP4rev1 (RFC 3501).

@@ -5,6 +5,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::ClientId;
 use crate::domain::scope::ScopeSet;
 
+/// How late an expired token is still taken, in seconds: clocks differ (JWT-08).
+pub const LATE_SECS: i64 = 5;
+
 /// The claims of a verified access token (RFC 9068 section 2.2). Only `oauth::verify` makes one from a presented token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {

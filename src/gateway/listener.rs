@@ -37,37 +37,13 @@ pub struct Listener {
 impl Listener {
     /// Serves `socket` until `shutdown`, then waits for the sessions, each of which says its last word.
     pub async fn serve(self, socket: TcpListener, gatekeeper: Gatekeeper, shutdown: CancellationToken) {
-        let tracker = TaskTracker::new();
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => break,
-                accepted = socket.accept() => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, most likely: pause instead of spinning (RL-14).
-                    tracing::warn!(%error, "accept failed");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                tracing::warn!(%peer, "connection limit reached, refusing");
-                continue;
-            };
-            let (listener, gatekeeper, shutdown) = (self.clone(), gatekeeper.clone(), shutdown.clone());
-            tracker.spawn(async move {
-                let session = AssertUnwindSafe(listener.connection(stream, peer, gatekeeper, shutdown));
-                if session.catch_unwind().await.is_err() {
-                    tracing::error!(%peer, "a session panicked; it alone has ended");
-                }
-                drop(place);
-            });
-        }
-        drop(socket);
-        tracker.close();
-        tracker.wait().await;
+        let places = Arc::clone(&self.places);
+        let stop = shutdown.clone();
+        accept(socket, &places, &shutdown, move |stream, peer| {
+            let (listener, gatekeeper, stop) = (self.clone(), gatekeeper.clone(), stop.clone());
+            async move { listener.connection(stream, peer, gatekeeper, stop).await }
+        })
+        .await;
     }
 
     async fn connection(&self, tcp: TcpStream, peer: SocketAddr, gatekeeper: Gatekeeper, shutdown: CancellationToken) {
@@ -87,5 +63,102 @@ impl Listener {
             Protocol::Imap => imap::serve(gatekeeper, stream, peer, mode, shutdown).await,
             Protocol::Smtp => smtp::serve(gatekeeper, stream, peer, mode, shutdown).await,
         }
+    }
+}
+
+/// Hands each connection to `serve`, as many at once as there are `places`, until `shutdown`; then waits for those under way.
+async fn accept<F: Future<Output = ()> + Send + 'static>(
+    socket: TcpListener,
+    places: &Arc<Semaphore>,
+    shutdown: &CancellationToken,
+    serve: impl Fn(TcpStream, SocketAddr) -> F,
+) {
+    let tracker = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = socket.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: pause instead of spinning (RL-14).
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+            tracing::warn!(%peer, "connection limit reached, refusing");
+            continue;
+        };
+        let session = AssertUnwindSafe(serve(stream, peer));
+        tracker.spawn(async move {
+            if session.catch_unwind().await.is_err() {
+                tracing::error!(%peer, "a session panicked; it alone has ended");
+            }
+            drop(place);
+        });
+    }
+    drop(socket);
+    tracker.close();
+    tracker.wait().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Semaphore;
+    use tokio_util::sync::CancellationToken;
+
+    #[tokio::test]
+    async fn gw_16_a_panic_ends_its_own_session_and_gives_its_place_back() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let (places, shutdown) = (Arc::new(Semaphore::new(2)), CancellationToken::new());
+        let count = Arc::new(AtomicUsize::new(0));
+        let served = {
+            let (places, shutdown, count) = (Arc::clone(&places), shutdown.clone(), Arc::clone(&count));
+            tokio::spawn(async move {
+                super::accept(socket, &places, &shutdown, |mut stream, _| {
+                    let count = Arc::clone(&count);
+                    async move {
+                        let mut octet = [0];
+                        while stream.read_exact(&mut octet).await.is_ok() {
+                            assert!(octet != *b"!", "a fault in the handler");
+                            stream.write_all(&octet).await.unwrap();
+                        }
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                })
+                .await;
+            })
+        };
+        let mut bystander = TcpStream::connect(address).await.unwrap();
+        let mut octet = [0];
+        for _ in 0..20 {
+            let mut victim = TcpStream::connect(address).await.unwrap();
+            // There are two places: this one was given back by the one before.
+            victim.write_all(b"a!").await.unwrap();
+            victim.read_exact(&mut octet).await.unwrap();
+            assert_eq!(victim.read(&mut octet).await.unwrap_or(0), 0, "the faulty session is over");
+            bystander.write_all(b"b").await.unwrap();
+            bystander.read_exact(&mut octet).await.unwrap();
+            let given_back = async {
+                while places.available_permits() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), given_back).await.expect("the place is given back");
+        }
+        shutdown.cancel();
+        drop(bystander);
+        served.await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 1, "the bystander alone came to its end");
     }
 }

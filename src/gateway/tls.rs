@@ -64,6 +64,17 @@ impl Identity {
         Ok(Self { key: Arc::new(key), names: names.into() })
     }
 
+    /// Whether the certificate is for `host`.
+    pub fn is_for(&self, host: &str) -> bool {
+        self.names.iter().any(|name| covers(name, host))
+    }
+
+    /// Whether a tool that connected to `host` is at the right place: a name of the certificate, or an address.
+    pub fn answers_to(&self, host: &str) -> bool {
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        literal.parse::<std::net::IpAddr>().is_ok() || self.is_for(host)
+    }
+
     /// Settings for a listener that speaks the ALPN protocols `alpn`. A client that offers no ALPN at all is served.
     pub fn server_config(&self, alpn: &[&str]) -> Result<Arc<ServerConfig>, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -79,7 +90,7 @@ impl Identity {
 
 impl ResolvesServerCert for Identity {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let ours = hello.server_name().is_none_or(|asked| self.names.iter().any(|name| covers(name, asked)));
+        let ours = hello.server_name().is_none_or(|asked| self.is_for(asked));
         ours.then(|| Arc::clone(&self.key))
     }
 }

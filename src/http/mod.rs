@@ -1,15 +1,18 @@
 //! HTTP: the OAuth endpoints and the admin API. Parses, calls one service, renders.
 
 mod admin;
+mod body;
+mod envelope;
 mod oauth;
+mod openapi;
 mod problem;
 mod server;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use tower_http::limit::RequestBodyLimitLayer;
+use axum::{Router, middleware};
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::audit::Audit;
 use crate::domain::clock::Clock;
@@ -18,9 +21,6 @@ use crate::oauth::TokenService;
 use crate::registry::Registry;
 
 pub use server::{serve, serve_ops};
-
-/// Longest request body in octets (TOK-18).
-const MAX_BODY: usize = 64 * 1024;
 
 /// What handlers need; cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,13 +37,14 @@ pub struct HttpState {
     pub entropy: Entropy,
 }
 
-/// OAuth and admin API.
+/// OAuth and admin API, and the document that describes both.
 pub fn router(state: HttpState) -> Router {
+    let (api, described) = OpenApiRouter::new().nest("/api/v1", admin::router()).split_for_parts();
     Router::new()
         .merge(oauth::router())
-        .nest("/api/v1", admin::router())
-        .fallback(problem::not_found)
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
+        .merge(api)
+        .merge(openapi::router(&described))
+        .layer(middleware::from_fn_with_state(state.clone(), envelope::envelope))
         .with_state(state)
 }
 

@@ -75,6 +75,10 @@ impl Keyset {
         Self(vec![key(TokenAlg::EdDsa, "ed"), key(TokenAlg::Es256, "es")].into())
     }
 
+    pub(super) fn public_key(&self, kid: &str) -> Option<Vec<u8>> {
+        self.0.iter().find(|(known, _)| known == kid).map(|(_, signer)| signer.public_key().to_vec())
+    }
+
     pub(super) fn sign_raw(&self, kid: &str, header: &str, payload: &str) -> String {
         let (_, signer) = self.0.iter().find(|(known, _)| known == kid).unwrap();
         let signed = format!("{}.{}", base64url(header.as_bytes()), base64url(payload.as_bytes()));

@@ -3,7 +3,8 @@
 pub mod jose;
 pub mod keyset;
 pub mod request;
-pub mod throttle;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use serde_json::json;
 use crate::audit::Audit;
 use crate::crypto::encoding::base64url;
 use crate::domain::address::MailAddress;
+use crate::domain::client::Client;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
@@ -21,9 +23,9 @@ use crate::domain::fault::{Classify, Fault};
 use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
+use crate::domain::throttle::Throttle;
 use crate::oauth::keyset::Keyset;
-use crate::oauth::request::TokenRequest;
-use crate::oauth::throttle::Throttle;
+use crate::oauth::request::{GrantType, TokenRequest};
 use crate::registry::Registry;
 
 pub use verify::TokenRejected;
@@ -73,6 +75,9 @@ pub enum OauthError {
     /// Client unknown, secret wrong, or client not in force: one answer for all (CA-06).
     #[error("client authentication failed")]
     InvalidClient,
+    /// Another client's grant.
+    #[error("this client may not use this grant_type")]
+    UnauthorizedClient,
     /// Only `client_credentials` is served.
     #[error("only grant_type=client_credentials is served")]
     UnsupportedGrantType,
@@ -105,6 +110,7 @@ impl OauthError {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
             Self::InvalidClient => "invalid_client",
+            Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
@@ -145,18 +151,28 @@ impl TokenService {
         origin: &Origin,
     ) -> Result<IssuedToken, OauthError> {
         let parts = &*self.0;
-        if let Some(retry_after) = parts.throttle.must_wait(origin.source, parts.clock.now()) {
-            return Err(OauthError::SlowDown { retry_after });
-        }
-        let (named, outcome) = match request {
-            Err(error) => (None, Err(error)),
-            Ok(request) => (request.client_id.parse::<ClientId>().ok(), self.issue(&request, origin).await),
+        self.must_not_wait(origin)?;
+        let mut named = request.as_ref().ok().and_then(|request| request.client_id.parse::<ClientId>().ok());
+        let mut actor = Actor::Anonymous;
+        let error = match self.authenticate(request).await {
+            Ok((client, request)) => match self.issue(&client, &request, origin).await {
+                Ok(issued) => return Ok(issued),
+                Err(error) => {
+                    actor = Actor::Client(client.id.clone());
+                    named = Some(client.id);
+                    error
+                }
+            },
+            Err(error) => {
+                // Counted before it costs an audit write. Of many that came at once, those past the limit cost none.
+                self.must_not_wait(origin)?;
+                if !matches!(error, OauthError::TemporarilyUnavailable | OauthError::ServerError) {
+                    parts.throttle.failed(origin.source, parts.clock.now());
+                }
+                error
+            }
         };
-        let Err(error) = outcome else { return outcome };
-        if error == OauthError::InvalidClient {
-            parts.throttle.failed(origin.source, parts.clock.now());
-        }
-        let mut event = AuditEvent::new(EventCode::TokenRefused, Actor::Anonymous, Outcome::Denied)
+        let mut event = AuditEvent::new(EventCode::TokenRefused, actor, Outcome::Denied)
             .source(origin.source)
             .request(&origin.request_id)
             .detail("error", error.code());
@@ -165,21 +181,37 @@ impl TokenService {
         Err(error)
     }
 
-    async fn issue(&self, request: &TokenRequest, origin: &Origin) -> Result<IssuedToken, OauthError> {
+    fn must_not_wait(&self, origin: &Origin) -> Result<(), OauthError> {
+        match self.0.throttle.must_wait(origin.source, self.0.clock.now()) {
+            Some(retry_after) => Err(OauthError::SlowDown { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    /// Who asks. Nothing of what is asked for is looked at before that is known.
+    async fn authenticate(
+        &self,
+        request: Result<TokenRequest, OauthError>,
+    ) -> Result<(Client, TokenRequest), OauthError> {
+        let request = request?;
+        let id: ClientId = request.client_id.parse().map_err(|_| OauthError::InvalidClient)?;
+        let secret = request.client_secret.expose_text(str::to_owned).map(zeroize::Zeroizing::new);
+        let secret = secret.ok_or(OauthError::InvalidClient)?;
+        let checked = self.0.registry.check_client_secret(&id, &secret).await;
+        checked.map(|client| (client, request)).map_err(|error| OauthError::of(&error, OauthError::InvalidClient))
+    }
+
+    async fn issue(&self, client: &Client, request: &TokenRequest, origin: &Origin) -> Result<IssuedToken, OauthError> {
         let parts = &*self.0;
-        let client_id: ClientId = request.client_id.parse().map_err(|_| OauthError::InvalidClient)?;
-        let checked = request
-            .client_secret
-            .expose_text(str::to_owned)
-            .map(zeroize::Zeroizing::new)
-            .ok_or(OauthError::InvalidClient)?;
-        let client = parts
-            .registry
-            .check_client_secret(&client_id, &checked)
-            .await
-            .map_err(|error| OauthError::of(&error, OauthError::InvalidClient))?;
-        let mailbox = self.target(request, &client_id).await?;
-        let (_, mailbox, grant) = parts
+        if request.grant_type != GrantType::ClientCredentials {
+            return Err(OauthError::UnauthorizedClient);
+        }
+        if request.narrowing {
+            // Ignoring a narrowing would give out a wider token than was asked for.
+            return Err(OauthError::InvalidAuthorizationDetails);
+        }
+        let mailbox = self.target(request, client).await?;
+        let (client, mailbox, grant) = parts
             .registry
             .grant_for(&client.id, &mailbox)
             .await
@@ -187,19 +219,14 @@ impl TokenService {
         if !grant.bounds.allow_source(origin.source) {
             return Err(OauthError::InvalidTarget);
         }
-        let scopes = match request.scopes {
-            None => grant.scopes,
-            Some(asked) if grant.scopes.covers(asked) => asked,
-            Some(_) => return Err(OauthError::InvalidScope),
-        }
-        .reduced();
+        let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
         let now = parts.clock.now();
         // A revocation voids what was issued up to its second; a token made right after it is dated after it.
         let floor = client.tokens_valid_after.max(mailbox.tokens_valid_after);
         let issued_at =
             if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
         let expires_in = i64::from(grant.token_ttl_secs);
-        let token_id = base64url(&parts.entropy.bytes::<16>());
+        let token_id = token_id(&parts.entropy);
         let event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
             .client(&client.id)
             .mailbox(&mailbox.id)
@@ -218,17 +245,18 @@ impl TokenService {
     }
 
     /// The mailbox that is meant: the one named, the client's default, or the only one it has a grant on.
-    async fn target(&self, request: &TokenRequest, client_id: &ClientId) -> Result<MailAddress, OauthError> {
+    async fn target(&self, request: &TokenRequest, client: &Client) -> Result<MailAddress, OauthError> {
         if let Some(resource) = &request.resource {
-            return MailAddress::from_resource(resource).map_err(|_| OauthError::InvalidTarget);
+            // RFC 8707 section 2 forbids a fragment.
+            let whole = Some(resource).filter(|uri| !uri.contains('#')).ok_or(OauthError::InvalidTarget)?;
+            return MailAddress::from_resource(whole).map_err(|_| OauthError::InvalidTarget);
         }
         let failed = |error: crate::registry::RegistryError| OauthError::of(&error, OauthError::InvalidTarget);
-        let client = self.0.registry.find_client(client_id.as_str()).await.map_err(failed)?;
-        let wanted = if let Some(mailbox) = client.default_mailbox {
-            mailbox
+        let wanted = if let Some(mailbox) = &client.default_mailbox {
+            mailbox.clone()
         } else {
             let now = self.0.clock.now();
-            let grants = self.0.registry.grants_of_client(client_id).await.map_err(failed)?;
+            let grants = self.0.registry.grants_of_client(&client.id).await.map_err(failed)?;
             let mut standing = grants.into_iter().filter(|grant| grant.stands(now));
             match (standing.next(), standing.next()) {
                 (Some(only), None) => only.mailbox_id,
@@ -252,9 +280,22 @@ impl TokenService {
             "token_endpoint": format!("{issuer}/token"),
             "jwks_uri": format!("{issuer}/jwks"),
             "grant_types_supported": ["client_credentials"],
+            // Required by RFC 8414 section 2; there is no authorization endpoint.
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "scopes_supported": scopes,
         })
     }
+}
+
+/// What is given of `granted`: exactly what is asked for, or all of it when nothing is named. Never more (TOK-09, TOK-10).
+fn narrowed(granted: ScopeSet, asked: Option<&str>) -> Result<ScopeSet, OauthError> {
+    let Some(asked) = asked else { return Ok(granted.reduced()) };
+    let asked: ScopeSet = asked.parse().map_err(|_| OauthError::InvalidScope)?;
+    if asked.is_empty() || !granted.covers(asked) { Err(OauthError::InvalidScope) } else { Ok(asked.reduced()) }
+}
+
+/// A `jti`: 128 random bits in 22 characters (TOK-15).
+fn token_id(entropy: &Entropy) -> String {
+    base64url(&entropy.bytes::<16>())
 }

@@ -57,6 +57,10 @@ impl Denial {
         }
     }
 
+    fn never(asked: &str, why: &str) -> Self {
+        Self::rule("never", asked, &format!("{asked} is never permitted: {why}"))
+    }
+
     fn rule(rule: &'static str, asked: &str, text: &str) -> Self {
         Self { rule, needs: None, asked: asked.to_owned(), text: text.to_owned() }
     }
@@ -72,6 +76,7 @@ pub fn explain(rights: &Rights, command: &str) -> Result<(), Denial> {
             let state = imap::State { delimiter: Some('/'), is_read_write: true };
             imap::decide(rights, state, parsed.body).map(drop)
         }
-        Err(_) => Err(Denial::rule("unknown", command, "this is no command that the gateway knows")),
+        Err(_) => Err(imap::decide_unparsed(command.as_bytes())
+            .unwrap_or_else(|| Denial::rule("unknown", command, "this is no command that the gateway knows"))),
     }
 }

@@ -51,6 +51,8 @@ pub struct Attempt {
     pub user: Option<String>,
     /// The token.
     pub token: Secret<AccessToken>,
+    /// The host that the tool says it connected to (OAUTHBEARER).
+    pub host: Option<String>,
     /// How it came.
     pub mechanism: Mechanism,
 }
@@ -118,14 +120,28 @@ fn oauth_bearer(response: &[u8]) -> Result<Attempt, SaslError> {
     if fields.next() != Some("") {
         return Err(SaslError);
     }
-    let mut token = None;
+    let (mut token, mut host, mut port) = (None, None, None);
     for pair in pairs.split('\x01') {
         let (key, value) = pair.split_once('=').ok_or(SaslError)?;
-        if key == "auth" && token.replace(bearer(value)?).is_some() {
+        let field = match key {
+            "auth" => &mut token,
+            "host" => &mut host,
+            "port" => &mut port,
+            // RFC 7628 section 3.1: unknown keys are ignored.
+            _ => continue,
+        };
+        if field.replace(value).is_some() {
             return Err(SaslError);
         }
     }
-    attempt(user.as_deref(), token.ok_or(SaslError)?, Mechanism::OauthBearer)
+    // Behind a forwarded port the tool cannot know ours: it must be a port, no more.
+    let is_port =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0);
+    if !port.is_none_or(is_port) {
+        return Err(SaslError);
+    }
+    let attempt = attempt(user.as_deref(), bearer(token.ok_or(SaslError)?)?, Mechanism::OauthBearer)?;
+    Ok(Attempt { host: host.map(str::to_owned), ..attempt })
 }
 
 /// A saslname: `=2C` is a comma, `=3D` an equals sign, any other `=` is an error (RFC 5801 section 4).
@@ -159,7 +175,7 @@ fn attempt(user: Option<&str>, token: &str, mechanism: Mechanism) -> Result<Atte
     if !is_clean(token) || !user.is_none_or(is_clean) {
         return Err(SaslError);
     }
-    Ok(Attempt { user: user.map(str::to_owned), token: Secret::from_text(token.to_owned()), mechanism })
+    Ok(Attempt { user: user.map(str::to_owned), token: Secret::from_text(token.to_owned()), host: None, mechanism })
 }
 
 /// The challenge that tells of a failure, in base64 (RFC 7628 section 3.2.2).
@@ -199,7 +215,7 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        let oauth: [&[u8]; 8] = [
+        let oauth: [&[u8]; 13] = [
             b"n,,\x01auth=Bearer t\x01",
             b"n,,\x01auth=Bearer t\x01auth=Bearer u\x01\x01",
             b"p=tls,,\x01auth=Bearer t\x01\x01",
@@ -207,6 +223,11 @@ mod tests {
             b"n,a=u=2Xx,\x01auth=Bearer t\x01\x01",
             b"n,,\x01auth=Basic t\x01\x01",
             b"n,,\x01host=h\x01\x01",
+            b"n,,\x01host=h\x01host=h\x01auth=Bearer t\x01\x01",
+            b"n,,\x01port=0\x01auth=Bearer t\x01\x01",
+            b"n,,\x01port=+993\x01auth=Bearer t\x01\x01",
+            b"n,,\x01port=99999\x01auth=Bearer t\x01\x01",
+            b"n,,\x01\x01",
             b"n,,\x01auth=Bearer t\r\nA1 DELETE x\x01\x01",
         ];
         for wrong in oauth {
@@ -223,6 +244,56 @@ mod tests {
         }
         for wrong in [&b"===="[..], b"YQ", b"Y Q=", b"YQ==\n"] {
             assert!(decode(wrong).is_err());
+        }
+    }
+
+    use proptest::prelude::*;
+
+    use super::unescape;
+    use crate::crypto::encoding::base64;
+
+    const ALL: [Mechanism; 4] = Mechanism::ALL;
+
+    proptest! {
+        #[test]
+        fn no_octets_make_a_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), line in "[A-Za-z0-9+/=]{0,80}") {
+            let _ = decode(&bytes).map(|bytes| parse(Mechanism::Plain, &bytes));
+            for mechanism in ALL {
+                let _ = parse(mechanism, &bytes);
+                let _ = decode(line.as_bytes()).map(|bytes| parse(mechanism, &bytes));
+            }
+            let _ = login(&bytes, line.as_bytes());
+            let _ = unescape(&line);
+        }
+
+        #[test]
+        fn almost_right_messages_do_not_make_it_panic(parts in prop::collection::vec(
+            prop::sample::select(vec!["n,", "y,", "a=", "u@x", ",", "\x01", "auth=", "Bearer ", "t", "host=", "port=", "1", "user=", "\0", "=2C", "="]), 0..14,
+        )) {
+            let text = parts.concat();
+            for mechanism in ALL {
+                if let Ok(attempt) = parse(mechanism, text.as_bytes()) {
+                    let is_clean = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
+                    prop_assert!(attempt.user.as_deref().is_none_or(is_clean));
+                    prop_assert!(attempt.token.expose_text(is_clean).unwrap());
+                }
+            }
+        }
+
+        #[test]
+        fn what_a_client_writes_is_what_is_read(user in "[!-+\\--~]{1,30}@[a-z]{1,9}", token in "[A-Za-z0-9._~-]{1,60}") {
+            let escaped = user.replace('=', "=3D").replace(',', "=2C");
+            let expected = Ok((Some(user.clone()), token.clone()));
+            for (mechanism, text) in [
+                (Mechanism::Plain, format!("\0{user}\0{token}")),
+                (Mechanism::Plain, format!("{user}\0{user}\0{token}")),
+                (Mechanism::Xoauth2, format!("user={user}\x01auth=Bearer {token}\x01\x01")),
+                (Mechanism::OauthBearer, format!("n,a={escaped},\x01host=h\x01port=993\x01auth=Bearer {token}\x01\x01")),
+            ] {
+                let line = base64(text.as_bytes());
+                prop_assert_eq!(user_and_token(mechanism, &decode(line.as_bytes()).unwrap()), expected.clone());
+            }
+            prop_assert_eq!(login(user.as_bytes(), token.as_bytes()).unwrap().user, Some(user));
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::domain::id::GrantId;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::ScopeSet;
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
-use crate::domain::token::Claims;
+use crate::domain::token::{Claims, LATE_SECS};
+use crate::registry::roster::Written;
 use crate::registry::{Registry, RegistryError};
 
 /// What a token opens.
@@ -32,7 +33,7 @@ impl Registry {
     pub async fn admit(&self, claims: &Claims, protocol: Protocol, source: IpAddr) -> Result<Admitted, RegistryError> {
         let (client, mailbox, grant) = self.grant_for(&claims.client_id, &claims.mailbox).await?;
         let fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
-        let in_time = self.clock.now() < claims.expires_at;
+        let in_time = self.clock.now().as_secs() <= claims.expires_at.as_secs() + LATE_SECS;
         let scopes = claims.scopes.intersect(grant.scopes);
         let bounded = grant.bounds.allow_source(source) && grant.bounds.allow_protocol(protocol);
         if fresh && in_time && bounded && !scopes.is_empty() {
@@ -42,8 +43,10 @@ impl Registry {
         }
     }
 
-    /// Ends sessions on this node whose grant no longer stands or whose time has come. Runs until it is dropped.
+    /// Ends sessions on this node whose grant no longer stands or whose time has come, or that an operator ended at another node, and
+    /// keeps the roster. Runs until it is dropped.
     pub async fn watch_grants(&self) {
+        let mut written = Written::default();
         let mut seen = None;
         let mut ends: HashMap<GrantId, Option<Timestamp>> = HashMap::new();
         let mut tick = tokio::time::interval(Duration::from_millis(500));
@@ -52,6 +55,9 @@ impl Registry {
             tick.tick().await;
             if let Err(error) = self.check_sessions(&mut seen, &mut ends).await {
                 tracing::warn!(%error, "running sessions could not be checked against their grants");
+            }
+            if let Err(error) = self.keep_roster(&mut written).await {
+                tracing::warn!(%error, "the roster of sessions could not be kept");
             }
         }
     }
@@ -70,6 +76,7 @@ impl Registry {
         let moved = *seen != Some(epoch);
         if moved {
             ends.clear();
+            self.heed_kills().await?;
         }
         for info in self.sessions.list() {
             if !moved && ends.contains_key(&info.grant_id) {

@@ -49,6 +49,10 @@ impl Registry {
 
     /// The client with this id or name.
     pub async fn find_client(&self, name: &str) -> Result<Client, RegistryError> {
+        // PostgreSQL takes no NUL in a text; no name has one.
+        if name.contains('\0') {
+            return Err(RegistryError::NotFound("client"));
+        }
         let by = if name.parse::<ClientId>().is_ok() { sql::CLIENT_GET } else { sql::CLIENT_BY_NAME };
         let found = self.one::<Client>(by, &[name.into()]).await?.map(|(client, _)| client);
         found.filter(|client| client.status != Status::Removed).ok_or(RegistryError::NotFound("client"))

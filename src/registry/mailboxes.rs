@@ -1,4 +1,4 @@
-//! Mailboxes, their credentials, and the breaker that keeps us from locking an upstream account (UP-08).
+//! Mailboxes and their credentials.
 
 use crate::domain::address::MailAddress;
 use crate::domain::client::Status;
@@ -8,14 +8,10 @@ use crate::domain::id::MailboxId;
 use crate::domain::mailbox::{Health, Mailbox, Upstream};
 use crate::domain::secret::{Password, Secret};
 use crate::domain::session::EndReason;
+use crate::registry::breaker::{Knock, Verdict};
 use crate::registry::{Registry, RegistryError};
 use crate::store::sql;
 use crate::upstream::{self, LoginReport, UpstreamError};
-
-/// So many definite refusals open the breaker.
-const REFUSALS: i64 = 3;
-/// While it is open, one login per ten minutes is tried.
-const PROBE_MILLIS: i64 = 600_000;
 
 impl Registry {
     /// Registers a mailbox after its login has been proven; a refused one leaves nothing.
@@ -55,9 +51,10 @@ impl Registry {
 
     /// The mailbox with this id or address.
     pub async fn find_mailbox(&self, name: &str) -> Result<Mailbox, RegistryError> {
-        let found = match name.parse::<MailAddress>() {
-            Ok(address) => self.one::<Mailbox>(sql::MAILBOX_BY_ADDRESS, &[address.as_str().into()]).await?,
-            Err(_) => self.one::<Mailbox>(sql::MAILBOX_GET, &[name.into()]).await?,
+        let found = match (name.parse::<MailAddress>(), name.parse::<MailboxId>()) {
+            (Ok(address), _) => self.one::<Mailbox>(sql::MAILBOX_BY_ADDRESS, &[address.as_str().into()]).await?,
+            (Err(_), Ok(id)) => self.one::<Mailbox>(sql::MAILBOX_GET, &[id.as_str().into()]).await?,
+            (Err(_), Err(_)) => None,
         };
         found
             .map(|(mailbox, _)| mailbox)
@@ -65,23 +62,25 @@ impl Registry {
             .ok_or(RegistryError::NotFound("mailbox"))
     }
 
-    /// Tries the mailbox's login.
+    /// Tries the mailbox's login, even while the breaker is open: a person asked. What the upstream says counts.
     pub async fn test_mailbox(&self, by: &Actor, id: &MailboxId) -> Result<LoginReport, RegistryError> {
         let (mailbox, _) = self.mailbox_row(id).await?;
-        if !self.may_try(id).await {
-            return Err(RegistryError::Conflict(
-                "the upstream refused this credential too often; set a new one or wait",
-            ));
-        }
         self.record(Self::event(EventCode::MailboxTested, by).mailbox(id)).await?;
-        let lease = self.vault.lease(id).await?;
-        let report = upstream::prove(&self.dialer, &mailbox.upstream, lease.password()).await;
-        if [&report.imap, &report.smtp].into_iter().any(|one| matches!(one, Some(Err(UpstreamError::Refused)))) {
-            self.upstream_refused(id).await?;
-        } else if is_good(&report) {
-            self.upstream_accepted(id).await?;
-        }
-        Ok(report)
+        let (registry, of) = (self.clone(), id.clone());
+        let test = async move {
+            let lease = match registry.vault.lease(&of).await {
+                Ok(lease) => lease,
+                Err(error) => return (Err(error.into()), Verdict::Unclear),
+            };
+            let report = upstream::prove(&registry.dialer, &mailbox.upstream, lease.password()).await;
+            let verdict = match report.failure() {
+                None => Verdict::Accepted,
+                Some(_) if is_refused(&report) => Verdict::Refused,
+                Some(_) => Verdict::Unclear,
+            };
+            (Ok(report), verdict)
+        };
+        self.guarded(id, Knock::Anyway, test).await?
     }
 
     /// Puts a proven new credential in the old one's place.
@@ -95,7 +94,7 @@ impl Registry {
         let report = self.proven(&mailbox.upstream, &password).await?;
         self.record(Self::event(EventCode::CredentialSet, by).mailbox(id)).await?;
         self.vault.seal_credential(id, &password).await?;
-        self.upstream_accepted(id).await?;
+        self.reset_breaker(id).await?;
         Ok(report)
     }
 
@@ -124,44 +123,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Counts a definite refusal of our credential; the third opens the breaker.
-    pub async fn upstream_refused(&self, id: &MailboxId) -> Result<(), RegistryError> {
-        let mut tx = self.store.begin().await?;
-        let row = tx.row(sql::BREAKER_COUNT, &[id.as_str().into(), self.clock.now().0.into()]).await?;
-        let refusals = row.map_or(Ok(0), |row| row.int(0))?;
-        tx.commit().await?;
-        if refusals >= REFUSALS { self.set_health(id, Health::Quarantined).await } else { Ok(()) }
-    }
-
-    /// Whether a login may be tried now. A store that does not answer means no.
-    pub async fn may_try(&self, id: &MailboxId) -> bool {
-        self.try_breaker(id).await.unwrap_or(false)
-    }
-
-    /// The upstream took our credential: the breaker closes.
-    pub async fn upstream_accepted(&self, id: &MailboxId) -> Result<(), RegistryError> {
-        if self.store.row(sql::BREAKER_GET, &[id.as_str().into()]).await?.is_some() {
-            let mut tx = self.store.begin().await?;
-            tx.execute(sql::BREAKER_CLEAR, &[id.as_str().into()]).await?;
-            tx.commit().await?;
-        }
-        self.set_health(id, Health::Good).await
-    }
-
-    async fn try_breaker(&self, id: &MailboxId) -> Result<bool, RegistryError> {
-        let row = self.store.row(sql::BREAKER_GET, &[id.as_str().into()]).await?;
-        if row.map_or(Ok(0), |row| row.int(0))? < REFUSALS {
-            return Ok(true);
-        }
-        let now = self.clock.now();
-        let mut tx = self.store.begin().await?;
-        let args = [id.as_str().into(), now.0.into(), now.plus_millis(-PROBE_MILLIS).0.into()];
-        let mine = tx.execute(sql::BREAKER_PROBE, &args).await? == 1;
-        tx.commit().await?;
-        Ok(mine)
-    }
-
-    async fn set_health(&self, id: &MailboxId, health: Health) -> Result<(), RegistryError> {
+    pub(in crate::registry) async fn set_health(&self, id: &MailboxId, health: Health) -> Result<(), RegistryError> {
         let (mut mailbox, mac) = self.mailbox_row(id).await?;
         if mailbox.health == health {
             return Ok(());
@@ -200,6 +162,10 @@ impl Registry {
         let found = self.one::<Mailbox>(sql::MAILBOX_GET, &[id.as_str().into()]).await?;
         found.filter(|(mailbox, _)| mailbox.status != Status::Removed).ok_or(RegistryError::NotFound("mailbox"))
     }
+}
+
+fn is_refused(report: &LoginReport) -> bool {
+    [report.imap, report.smtp].contains(&Some(Err(UpstreamError::Refused)))
 }
 
 fn is_good(report: &LoginReport) -> bool {

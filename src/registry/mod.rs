@@ -3,27 +3,35 @@
 //! Every change is recorded in the audit log before it is made.
 
 mod admission;
+mod breaker;
 mod clients;
 mod error;
 mod grants;
 mod keys;
 mod mailboxes;
 mod operators;
+mod roster;
 mod rows;
 pub mod sessions;
 
 #[cfg(test)]
+mod breaker_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::registry::admission::Admitted;
+pub use crate::registry::breaker::{Knock, Verdict};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
+pub use crate::registry::keys::SigningKey;
 pub use crate::registry::sessions::{SessionHandle, Sessions};
 
 use crate::audit::Audit;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::id::NodeId;
+use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
@@ -41,12 +49,16 @@ pub struct Registry {
     clock: Clock,
     entropy: Entropy,
     sessions: Sessions,
+    node: NodeId,
+    gates: Gates,
 }
 
 impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
-        Self { store, vault, audit, dialer, clock, entropy, sessions: Sessions::default() }
+        let node = NodeId::new(&clock, &entropy);
+        let (sessions, gates) = (Sessions::default(), Gates::default());
+        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates }
     }
 
     /// The sessions on this node.

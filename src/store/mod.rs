@@ -6,9 +6,12 @@ pub mod value;
 #[cfg(test)]
 mod tests;
 
+use std::fs::{File, TryLockError};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Executor, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
@@ -23,6 +26,9 @@ pub enum StoreError {
     /// The address of the database is neither `sqlite:PATH` nor `postgres://...`.
     #[error("database must be sqlite:PATH or postgres://...")]
     BadUrl,
+    /// Another process has opened this SQLite file.
+    #[error("this SQLite database is in use by another process; several nodes need PostgreSQL")]
+    InUse,
     /// Such an object exists already.
     #[error("an object with this name exists already")]
     Conflict,
@@ -49,7 +55,7 @@ impl Classify for StoreError {
         match self {
             Self::BadUrl => Fault::Internal,
             Self::Conflict => Fault::Conflict,
-            Self::Database(_) | Self::Migration(_) => Fault::Unavailable,
+            Self::InUse | Self::Database(_) | Self::Migration(_) => Fault::Unavailable,
         }
     }
 }
@@ -64,6 +70,8 @@ enum Pools {
     Sqlite {
         read: SqlitePool,
         write: SqlitePool,
+        /// Held until the last handle goes: a second process would not see what this one keeps in memory (RL-27).
+        _lock: Arc<File>,
     },
     Postgres(PgPool),
 }
@@ -74,8 +82,38 @@ pub struct Tx(Begun);
 
 #[derive(Debug)]
 enum Begun {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     Postgres(Transaction<'static, Postgres>),
+}
+
+/// A transaction on SQLite's writing connection. When the disk is full SQLite rolls back by itself, and a connection whose state is
+/// thus in doubt must not be used again: it is closed, which rolls back whatever is open, and a new one takes its place.
+#[derive(Debug)]
+struct SqliteTx {
+    connection: PoolConnection<Sqlite>,
+    is_over: bool,
+}
+
+impl SqliteTx {
+    async fn begin(pool: &SqlitePool) -> Result<Self, sqlx::Error> {
+        let mut tx = Self { connection: pool.acquire().await?, is_over: false };
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *tx.connection).await?;
+        Ok(tx)
+    }
+
+    async fn commit(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("COMMIT").execute(&mut *self.connection).await?;
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+impl Drop for SqliteTx {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 macro_rules! bound {
@@ -103,7 +141,14 @@ impl Store {
         }
         let path = url.strip_prefix("sqlite:").ok_or(StoreError::BadUrl)?;
         let path = path.strip_prefix("//").unwrap_or(path);
-        create_private(path).map_err(|error| StoreError::Database(Box::new(sqlx::Error::Io(error))))?;
+        let io = |error| StoreError::Database(Box::new(sqlx::Error::Io(error)));
+        create_private(path).map_err(io)?;
+        let lock = create_private(&format!("{path}.lock")).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -113,7 +158,7 @@ impl Store {
             .pragma("secure_delete", "ON");
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         let read = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
-        Ok(Self(Pools::Sqlite { read, write }))
+        Ok(Self(Pools::Sqlite { read, write, _lock: Arc::new(lock) }))
     }
 
     /// Brings the schema up to date.
@@ -147,7 +192,7 @@ impl Store {
     /// Begins a transaction that may read and then write.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(Tx(match &self.0 {
-            Pools::Sqlite { write, .. } => Begun::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Sqlite { write, .. } => Begun::Sqlite(SqliteTx::begin(write).await?),
             Pools::Postgres(pool) => Begun::Postgres(pool.begin().await?),
         }))
     }
@@ -175,7 +220,7 @@ impl Store {
     /// Closes all connections once they are idle.
     pub async fn close(&self) {
         match &self.0 {
-            Pools::Sqlite { read, write } => {
+            Pools::Sqlite { read, write, .. } => {
                 read.close().await;
                 write.close().await;
             }
@@ -188,7 +233,7 @@ impl Tx {
     /// Runs a statement; says how many rows it touched.
     pub async fn execute(&mut self, statement: Statement, args: &[Value]) -> Result<u64, StoreError> {
         Ok(match &mut self.0 {
-            Begun::Sqlite(tx) => bound!(statement, args).execute(&mut **tx).await?.rows_affected(),
+            Begun::Sqlite(tx) => bound!(statement, args).execute(&mut *tx.connection).await?.rows_affected(),
             Begun::Postgres(tx) => bound!(statement, args).execute(&mut **tx).await?.rows_affected(),
         })
     }
@@ -197,7 +242,7 @@ impl Tx {
     pub async fn rows(&mut self, statement: Statement, args: &[Value]) -> Result<Vec<Row>, StoreError> {
         Ok(match &mut self.0 {
             Begun::Sqlite(tx) => {
-                let rows = bound!(statement, args).fetch_all(&mut **tx).await?;
+                let rows = bound!(statement, args).fetch_all(&mut *tx.connection).await?;
                 rows.into_iter().map(|row| Row(Inner::Sqlite(row))).collect()
             }
             Begun::Postgres(tx) => {
@@ -227,10 +272,10 @@ pub fn statements() -> Vec<&'static str> {
     sql::ALL.iter().map(|statement| statement.text()).collect()
 }
 
-fn create_private(path: &str) -> std::io::Result<()> {
+fn create_private(path: &str) -> std::io::Result<File> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    options.open(path)
 }

@@ -53,6 +53,16 @@ macro_rules! credentials {
 macro_rules! events { () => {
     "seq, at, code, actor, outcome, client_id, mailbox_id, grant_id, session_id, request_id, verdict_id, source, detail, hash"
 }; }
+macro_rules! checkpoints {
+    () => {
+        "seq, hash, at, kid, signature"
+    };
+}
+macro_rules! sessions {
+    () => {
+        "id, node_id, client_id, mailbox_id, mailbox, grant_id, protocol, source, started_at, ends_at, seen_at"
+    };
+}
 macro_rules! signing_keys {
     () => {
         "kid, alg, state, kek_id, wrapped_dek, sealed, created_at"
@@ -77,6 +87,25 @@ statements! {
         AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \
         ORDER BY seq LIMIT $6");
 
+    CHECKPOINT_ADD = concat!("INSERT INTO audit_checkpoints (", checkpoints!(),
+        ") VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING");
+    CHECKPOINT_LAST = concat!("SELECT ", checkpoints!(), " FROM audit_checkpoints ORDER BY seq DESC LIMIT 1");
+    CHECKPOINT_LIST = concat!("SELECT ", checkpoints!(), " FROM audit_checkpoints WHERE seq > $1 AND seq <= $2 ORDER BY seq");
+    CHECKPOINT_COUNT = "SELECT COUNT(*) FROM audit_checkpoints";
+    AUDIT_KEY_GET = "SELECT kid, wrapped_dek, sealed FROM audit_keys WHERE state = 'active'";
+    AUDIT_KEY_ADD = "INSERT INTO audit_keys (kid, state, kek_id, wrapped_dek, sealed, created_at) \
+        VALUES ($1, 'active', $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+
+    SESSION_ADD = concat!("INSERT INTO sessions (", sessions!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING");
+    SESSION_REMOVE = "DELETE FROM sessions WHERE id = $1";
+    SESSION_SEEN = "UPDATE sessions SET seen_at = $2 WHERE node_id = $1";
+    SESSION_FORGET = "DELETE FROM sessions WHERE node_id = $1";
+    SESSION_STALE = "DELETE FROM sessions WHERE seen_at < $1";
+    SESSION_OTHERS = concat!("SELECT ", sessions!(), " FROM sessions WHERE node_id <> $1 AND seen_at >= $2 ORDER BY id");
+    SESSION_KILL = "UPDATE sessions SET killed_at = $2 WHERE id = $1 AND seen_at >= $3 AND killed_at IS NULL";
+    SESSION_KILLED = "SELECT id FROM sessions WHERE node_id = $1 AND killed_at IS NOT NULL";
+
     OPERATOR_ADD = concat!("INSERT INTO operators (", operators!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     OPERATOR_SET = "UPDATE operators SET name = $2, role = $3, status = $4, token_digest = $5, expires_at = $6, created_at = $7, \
         mac = $8 WHERE id = $1 AND mac = $9";
@@ -99,11 +128,21 @@ statements! {
     CREDENTIAL_PRUNE = "DELETE FROM credentials WHERE mailbox_id = $1 AND state = 'previous'";
     CREDENTIAL_SHRED = "DELETE FROM credentials WHERE mailbox_id = $1";
 
-    BREAKER_GET = "SELECT refusals FROM breakers WHERE mailbox_id = $1";
-    BREAKER_COUNT = "INSERT INTO breakers (mailbox_id, refusals, probed_at) VALUES ($1, 1, $2) \
-        ON CONFLICT (mailbox_id) DO UPDATE SET refusals = breakers.refusals + 1, probed_at = $2 RETURNING refusals";
-    BREAKER_PROBE = "UPDATE breakers SET probed_at = $2 WHERE mailbox_id = $1 AND probed_at <= $3";
-    BREAKER_CLEAR = "DELETE FROM breakers WHERE mailbox_id = $1";
+    BREAKER_STRIKES = "SELECT refused - forgiven FROM breakers WHERE mailbox_id = $1";
+    // $3: when a closed door may be knocked at again; $4: before it, attempts under way are lost and count as refused.
+    BREAKER_RESERVE = "INSERT INTO breakers (mailbox_id, epoch, refused, forgiven, pending, tried_at) VALUES ($1, 0, 0, 0, 1, $2) \
+        ON CONFLICT (mailbox_id) DO UPDATE SET tried_at = $2, \
+        refused = CASE WHEN breakers.tried_at <= $4 THEN breakers.refused + breakers.pending ELSE breakers.refused END, \
+        pending = CASE WHEN breakers.tried_at <= $4 THEN 1 ELSE breakers.pending + 1 END \
+        WHERE CASE WHEN breakers.refused - breakers.forgiven >= 3 THEN breakers.tried_at <= $3 \
+        ELSE breakers.refused - breakers.forgiven + breakers.pending < 3 OR breakers.tried_at <= $4 END \
+        RETURNING epoch, refused, forgiven";
+    BREAKER_REFUSED = "UPDATE breakers SET refused = refused + 1, tried_at = $3, \
+        pending = CASE WHEN pending > 0 THEN pending - 1 ELSE 0 END WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
+    // $3: the refusals that are forgiven, because the upstream took a login that began after them.
+    BREAKER_RELEASE = "UPDATE breakers SET forgiven = CASE WHEN forgiven < $3 THEN $3 ELSE forgiven END, \
+        pending = CASE WHEN pending > 0 THEN pending - 1 ELSE 0 END WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
+    BREAKER_RESET = "UPDATE breakers SET epoch = epoch + 1, forgiven = refused, pending = 0 WHERE mailbox_id = $1";
 
     CLIENT_ADD = concat!("INSERT INTO clients (", clients!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     CLIENT_SET = "UPDATE clients SET name = $2, status = $3, default_mailbox = $4, token_alg = $5, tokens_valid_after = $6, \

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -75,7 +76,7 @@ impl Dialer {
     pub async fn tls(&self, endpoint: &Endpoint, stream: TcpStream) -> Result<Stream, UpstreamError> {
         let config = match &endpoint.ca_pem {
             None => Arc::clone(&self.public_roots),
-            Some(pem) => client_config(roots(pem)?),
+            Some(pem) => private_config(pem)?,
         };
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| UpstreamError::Certificate)?;
         match timeout(TLS_TIMEOUT, TlsConnector::from(config).connect(name, stream)).await {
@@ -102,6 +103,27 @@ fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
         .unwrap_or_else(|_| unreachable!("ring serves rustls' default versions"));
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Settings that trust the CA certificates in `pem` alone, and no certificate that a revocation list in it names (UP-01).
+fn private_config(pem: &str) -> Result<Arc<ClientConfig>, UpstreamError> {
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| UpstreamError::Certificate)?;
+    let roots = roots(pem)?;
+    if lists.is_empty() {
+        return Ok(client_config(roots));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .with_crls(lists)
+        .allow_unknown_revocation_status()
+        .build()
+        .map_err(|_| UpstreamError::Certificate)?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+        .map_err(|_| UpstreamError::Certificate)?;
+    Ok(Arc::new(builder.with_webpki_verifier(verifier).with_no_client_auth()))
 }
 
 /// Reads CA certificates.
@@ -131,15 +153,19 @@ fn is_public(address: IpAddr) -> bool {
                 || a >= 240
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 192 && b == 0 && c == 0)
+                || (a == 192 && b == 88 && c == 99)
                 || (a == 198 && (18..20).contains(&b)))
         }
-        IpAddr::V6(v6) => match embedded(v6) {
-            Some(v4) => is_public(v4),
-            None => {
-                v6.segments().first().is_some_and(|first| first & 0xe000 == 0x2000)
-                    && !v6.segments().starts_with(&[0x2001, 0xdb8])
+        IpAddr::V6(v6) => {
+            if let Some(v4) = embedded(v6) {
+                return is_public(v4);
             }
-        },
+            let [first, second, ..] = v6.segments();
+            // 2001::/23 holds tunnels (Teredo) and other protocols' addresses; 2001:db8::/32 and 3fff::/20 are for examples.
+            let is_special =
+                first == 0x2001 && (second < 0x200 || second == 0xdb8) || first == 0x3fff && second < 0x1000;
+            first & 0xe000 == 0x2000 && !is_special
+        }
     }
 }
 
@@ -163,33 +189,160 @@ fn embedded(v6: Ipv6Addr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
     use super::{DialPolicy, Dialer};
+    use crate::domain::mailbox::{Endpoint, TlsMode};
+    use crate::domain::secret::Secret;
+    use crate::upstream::{UpstreamError, imap, smtp};
+
+    fn endpoint(host: &str, port: u16, tls: TlsMode) -> Endpoint {
+        Endpoint { host: host.to_owned(), port, tls, ca_pem: None }
+    }
 
     #[test]
-    fn only_public_addresses_are_dialled_unless_allowed() {
+    fn up_04_only_public_addresses_are_dialled_unless_allowed() {
         let dialer = Dialer::new(DialPolicy::default());
         for wrong in [
             "127.0.0.1",
+            "127.255.255.254",
             "10.1.2.3",
-            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
             "192.168.0.1",
+            "169.254.169.254",
             "100.64.0.1",
+            "100.127.255.255",
             "0.0.0.0",
-            "::1",
-            "fc00::1",
-            "fe80::1",
-            "::ffff:127.0.0.1",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
+            "0.1.2.3",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.88.99.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
             "224.0.0.1",
+            "240.0.0.1",
             "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "fc00::1",
+            "fdff::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "100::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::ffff:0.0.0.0",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::5db8:d822",
+            "2002:7f00:1::",
+            "2002:c0a8:1::1",
+            "2001::1",
+            "2001:0:7f00:1::",
+            "2001:db8::1",
+            "3fff::1",
         ] {
             assert!(!dialer.allows(wrong.parse().unwrap()), "{wrong}");
         }
-        for right in ["52.96.0.1", "2603:1000::1", "64:ff9b::3460:1"] {
+        for right in ["52.96.0.1", "2603:1000::1", "64:ff9b::3460:1", "::ffff:52.96.0.1", "2a00::1", "2001:4860::1"] {
             assert!(dialer.allows(right.parse().unwrap()), "{right}");
         }
         let dialer = Dialer::new(DialPolicy { allow_networks: vec!["10.0.0.0/8".parse().unwrap()] });
         assert!(dialer.allows("10.1.2.3".parse().unwrap()) && !dialer.allows("127.0.0.1".parse().unwrap()));
+        assert!(
+            dialer.allows("::ffff:10.1.2.3".parse().unwrap()) && !dialer.allows("64:ff9b::a01:203".parse().unwrap())
+        );
+    }
+
+    #[tokio::test]
+    async fn up_04_no_spelling_of_a_local_address_is_dialled() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dialer = Dialer::new(DialPolicy::default());
+        for host in [
+            "127.0.0.1",
+            "0x7f.1",
+            "0x7f000001",
+            "2130706433",
+            "127.1",
+            "0177.0.0.1",
+            "0",
+            "0.0.0.0",
+            "localhost",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:7f00:1",
+            "64:ff9b::7f00:1",
+        ] {
+            let outcome = dialer.tcp(&endpoint(host, port, TlsMode::Implicit)).await.map(drop);
+            // Not every resolver reads every spelling; none may lead anywhere.
+            assert!(
+                matches!(outcome, Err(UpstreamError::NotAllowed | UpstreamError::Unreachable)),
+                "{host}: {outcome:?}"
+            );
+        }
+        let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(nobody.is_err(), "somebody was dialled");
+        let open = Dialer::new(DialPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()] });
+        assert!(open.tcp(&endpoint("127.0.0.1", port, TlsMode::Implicit)).await.is_ok());
+    }
+
+    /// A peer that says `piece` every `pause`, on connections to the port that is returned.
+    async fn drip(piece: &'static [u8], pause: Duration) -> (u16, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let peer = tokio::spawn(async move {
+            while let Ok((mut tcp, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    while tcp.write_all(piece).await.is_ok() {
+                        tokio::time::sleep(pause).await;
+                    }
+                });
+            }
+        });
+        (port, peer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn up_05_a_slow_or_endless_upstream_is_left_in_time() {
+        let dialer = Dialer::new(DialPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()] });
+        let password = Secret::from_text("canary".to_owned());
+        let never = Duration::from_secs(100_000);
+        let second = Duration::from_secs(1);
+        for (piece, pause, tls, most) in [
+            // A black hole in the handshake, and in the greeting.
+            (&b""[..], never, TlsMode::Implicit, 5),
+            (b"", never, TlsMode::Starttls, 30),
+            (b"x", second, TlsMode::Starttls, 30),
+            (b"2", second, TlsMode::Starttls, 30),
+            // As many lines as it likes, at once.
+            (b"* OK and more\r\n", Duration::ZERO, TlsMode::Starttls, 30),
+            (b"220-and more\r\n", Duration::ZERO, TlsMode::Starttls, 30),
+        ] {
+            let (port, peer) = drip(piece, pause).await;
+            let endpoint = endpoint("127.0.0.1", port, tls);
+            for is_imap in [true, false] {
+                let began = Instant::now();
+                let outcome = if is_imap {
+                    imap::login(&dialer, &endpoint, "u", &password).await.map(drop)
+                } else {
+                    smtp::login(&dialer, &endpoint, "u", &password).await.map(drop)
+                };
+                assert!(
+                    matches!(outcome, Err(UpstreamError::Timeout | UpstreamError::Protocol)),
+                    "{piece:?}: {outcome:?}"
+                );
+                assert!(began.elapsed() <= Duration::from_secs(most + 1), "{piece:?}: {:?}", began.elapsed());
+            }
+            peer.abort();
+        }
     }
 }

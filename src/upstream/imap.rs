@@ -69,7 +69,7 @@ async fn converse(
         if kind(&wire.line(MAX_LINE).await?) != Kind::Continuation {
             return Err(UpstreamError::Protocol);
         }
-        wire.send(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
+        wire.send_secret(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
         tagged(&mut wire, "w2").await?
     } else if has("LOGINDISABLED") {
         return Err(UpstreamError::Protocol);
@@ -77,7 +77,7 @@ async fn converse(
         let user = quoted(username.as_bytes()).ok_or(UpstreamError::Protocol)?;
         let secret = zeroize::Zeroizing::new(password.expose(quoted).ok_or(UpstreamError::Protocol)?);
         let command = zeroize::Zeroizing::new([b"w2 LOGIN ", user.as_slice(), b" ", &secret, b"\r\n"].concat());
-        wire.send(&command).await?;
+        wire.send_secret(&command).await?;
         tagged(&mut wire, "w2").await?
     };
     status?;
@@ -128,9 +128,13 @@ async fn capabilities(wire: &mut Wire) -> Result<Vec<String>, UpstreamError> {
     let mut found = Vec::new();
     for _ in 0..MAX_LINES {
         let line = wire.line(MAX_LINE).await?;
-        if let Kind::Tagged(tag, status, _) = kind(&line) {
-            let is_ok = tag == "w1" && status.eq_ignore_ascii_case("OK");
-            return if is_ok && !found.is_empty() { Ok(found) } else { Err(UpstreamError::Protocol) };
+        match kind(&line) {
+            Kind::Tagged(tag, status, _) => {
+                let is_ok = tag == "w1" && status.eq_ignore_ascii_case("OK");
+                return if is_ok && !found.is_empty() { Ok(found) } else { Err(UpstreamError::Protocol) };
+            }
+            Kind::Continuation | Kind::Malformed | Kind::Bye => return Err(UpstreamError::Protocol),
+            _ => (),
         }
         let text = String::from_utf8_lossy(&line).to_ascii_uppercase();
         if let Some(list) = text.strip_prefix("* CAPABILITY ") {
@@ -146,7 +150,14 @@ async fn tagged(wire: &mut Wire, expected: &str) -> Result<Result<(), UpstreamEr
         let line = wire.line(MAX_LINE).await?;
         match kind(&line) {
             Kind::Tagged(tag, status, text) if tag == expected => {
-                let passing = [&b"[UNAVAILABLE]"[..], b"[LIMIT]", b"[INUSE]", b"[SERVERBUG]", b"SERVER UNAVAILABLE"];
+                let passing = [
+                    &b"[UNAVAILABLE]"[..],
+                    b"[LIMIT]",
+                    b"[INUSE]",
+                    b"[SERVERBUG]",
+                    b"[REFERRAL",
+                    b"SERVER UNAVAILABLE",
+                ];
                 let text = text.to_ascii_uppercase();
                 return Ok(match status.to_ascii_uppercase().as_str() {
                     "OK" => Ok(()),

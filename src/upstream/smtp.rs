@@ -1,5 +1,7 @@
 //! Logging in at a submission upstream (RFC 6409, RFC 4954).
 
+use std::time::Duration;
+
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -14,6 +16,15 @@ use crate::upstream::wire::Wire;
 const MAX_LINE: usize = 2048;
 /// Most lines of one reply.
 const MAX_LINES: usize = 100;
+
+/// How long an upstream may take to answer MAIL, RCPT or RSET (RFC 5321 section 4.5.3.2).
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long it may take to answer DATA.
+pub const DATA_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long it may take to accept a piece of the message.
+pub const BLOCK_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long it may take to answer the final dot.
+pub const DOT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A connection that is logged in, with no transaction begun.
 #[derive(Debug)]
@@ -33,14 +44,21 @@ pub struct Reply {
     pub lines: Vec<String>,
 }
 
-/// Reads one reply, of one or more lines with the same code.
-pub async fn reply(wire: &mut Wire) -> Result<Reply, UpstreamError> {
+/// Reads one reply, of one or more lines with the same code, within `limit`.
+pub async fn reply(wire: &mut Wire, limit: Duration) -> Result<Reply, UpstreamError> {
+    timeout(limit, lines(wire)).await.map_err(|_| UpstreamError::Timeout)?
+}
+
+async fn lines(wire: &mut Wire) -> Result<Reply, UpstreamError> {
     let mut lines = Vec::new();
     let mut first = None;
     for _ in 0..MAX_LINES {
         let line = wire.line(MAX_LINE).await?;
         let text = String::from_utf8_lossy(&line).into_owned();
         let (code, rest) = text.split_at_checked(3).ok_or(UpstreamError::Protocol)?;
+        if !code.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(UpstreamError::Protocol);
+        }
         let code: u16 = code.parse().map_err(|_| UpstreamError::Protocol)?;
         if !(200..600).contains(&code) || *first.get_or_insert(code) != code {
             return Err(UpstreamError::Protocol);
@@ -78,7 +96,7 @@ async fn converse(
     let mut wire = match endpoint.tls {
         TlsMode::Implicit => {
             let mut wire = Wire::new(dialer.tls(endpoint, tcp).await?);
-            expect(reply(&mut wire).await?, 220)?;
+            expect(reply(&mut wire, LOGIN_TIMEOUT).await?, 220)?;
             wire
         }
         TlsMode::Starttls => Wire::new(dialer.tls(endpoint, starttls(tcp).await?).await?),
@@ -92,16 +110,17 @@ async fn converse(
             zeroize::Zeroizing::new(password.expose(|secret| {
                 base64(&zeroize::Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat()))
             }));
-        wire.send(&zeroize::Zeroizing::new(format!("AUTH PLAIN {}\r\n", response.as_str()).into_bytes())).await?;
-        reply(&mut wire).await?
+        wire.send_secret(&zeroize::Zeroizing::new(format!("AUTH PLAIN {}\r\n", response.as_str()).into_bytes()))
+            .await?;
+        reply(&mut wire, LOGIN_TIMEOUT).await?
     } else if offers("LOGIN") {
         wire.send(b"AUTH LOGIN\r\n").await?;
-        expect(reply(&mut wire).await?, 334)?;
+        expect(reply(&mut wire, LOGIN_TIMEOUT).await?, 334)?;
         wire.send(format!("{}\r\n", base64(username.as_bytes())).as_bytes()).await?;
-        expect(reply(&mut wire).await?, 334)?;
+        expect(reply(&mut wire, LOGIN_TIMEOUT).await?, 334)?;
         let response = zeroize::Zeroizing::new(password.expose(base64));
-        wire.send(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
-        reply(&mut wire).await?
+        wire.send_secret(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
+        reply(&mut wire, LOGIN_TIMEOUT).await?
     } else {
         return Err(UpstreamError::Protocol);
     };
@@ -115,7 +134,7 @@ async fn converse(
 
 async fn ehlo(wire: &mut Wire) -> Result<Vec<String>, UpstreamError> {
     wire.send(b"EHLO mailwarden\r\n").await?;
-    let answer = expect(reply(wire).await?, 250)?;
+    let answer = expect(reply(wire, LOGIN_TIMEOUT).await?, 250)?;
     Ok(answer.lines.into_iter().skip(1).map(|line| line.to_ascii_uppercase()).collect())
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use zeroize::Zeroize;
 
 /// Bytes in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -35,11 +36,23 @@ impl From<io::Error> for WireError {
     }
 }
 
+/// A line, or a part of one that is longer than the reader holds at a time. Without its CRLF.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The octets.
+    pub bytes: Vec<u8>,
+    /// Whether the line ends here.
+    pub is_last: bool,
+}
+
 /// A buffered connection.
 pub struct Wire {
     stream: Stream,
     input: Vec<u8>,
+    /// Where in `input` what was not taken yet begins.
     start: usize,
+    /// Up to where `input` was searched for a line end, so that every octet is looked at once however slowly it comes.
+    searched: usize,
     output: Vec<u8>,
 }
 
@@ -52,7 +65,7 @@ impl std::fmt::Debug for Wire {
 impl Wire {
     /// Wraps a connection.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, input: Vec::new(), start: 0, output: Vec::new() }
+        Self { stream, input: Vec::new(), start: 0, searched: 0, output: Vec::new() }
     }
 
     /// What has arrived and was not taken yet.
@@ -69,10 +82,12 @@ impl Wire {
     pub async fn fill(&mut self) -> Result<(), WireError> {
         if self.start == self.input.len() {
             self.input.clear();
+            self.searched = 0;
             self.start = 0;
             self.input.shrink_to(CHUNK);
         } else if self.start > CHUNK {
             self.input.drain(..self.start);
+            self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
         }
         self.input.reserve(CHUNK);
@@ -84,17 +99,47 @@ impl Wire {
 
     /// Takes a whole line, without its CRLF, if one has arrived. `max` bounds its length.
     pub fn take_line(&mut self, max: usize) -> Result<Option<Vec<u8>>, WireError> {
-        let buffered = self.buffered();
-        let Some(end) = buffered.iter().take(max + 2).position(|byte| *byte == b'\n') else {
-            return if buffered.len() > max + 1 { Err(WireError::TooLong) } else { Ok(None) };
-        };
-        let line = buffered.get(..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(WireError::BadLine)?;
-        if line.iter().any(|byte| matches!(byte, b'\r' | 0)) {
+        match self.line_end(max) {
+            Some(end) => self.take_to(end).map(Some),
+            None if self.buffered().len() > max + 1 => Err(WireError::TooLong),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes a line if one has arrived, or `most` octets of a longer one: what follows them comes with the next calls.
+    pub fn take_part(&mut self, most: usize) -> Result<Option<Part>, WireError> {
+        if let Some(end) = self.line_end(most) {
+            return self.take_to(end).map(|bytes| Some(Part { bytes, is_last: true }));
+        }
+        if self.buffered().len() <= most + 1 {
+            return Ok(None);
+        }
+        let bytes = self.buffered().get(..most).unwrap_or_default();
+        // A CR here may be half of the line's end.
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec();
+        if bytes.iter().any(|byte| matches!(byte, b'\r' | 0)) {
             return Err(WireError::BadLine);
         }
+        self.start += bytes.len();
+        Ok(Some(Part { bytes, is_last: false }))
+    }
+
+    /// Where in `input` the LF stands that ends a line of at most `max` octets.
+    fn line_end(&mut self, max: usize) -> Option<usize> {
+        let from = self.searched.max(self.start);
+        let limit = self.input.len().min(self.start.saturating_add(max).saturating_add(2));
+        let found = self.input.get(from..limit)?.iter().position(|byte| *byte == b'\n');
+        self.searched = found.map_or(limit, |at| from + at);
+        found.map(|at| from + at)
+    }
+
+    /// Takes the line whose LF stands at `end`.
+    fn take_to(&mut self, end: usize) -> Result<Vec<u8>, WireError> {
+        let line = self.input.get(self.start..end).and_then(|line| line.strip_suffix(b"\r"));
+        let line = line.filter(|line| !line.iter().any(|byte| matches!(byte, b'\r' | 0))).ok_or(WireError::BadLine)?;
         let line = line.to_vec();
-        self.start += end + 1;
-        Ok(Some(line))
+        self.start = end + 1;
+        Ok(line)
     }
 
     /// Waits for a whole line.
@@ -139,6 +184,7 @@ impl Wire {
         if !self.output.is_empty() {
             self.stream.write_all(&self.output).await?;
             self.output.clear();
+            self.output.shrink_to(CHUNK);
         }
         Ok(self.stream.flush().await?)
     }
@@ -147,6 +193,15 @@ impl Wire {
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         self.queue(bytes).await?;
         self.flush().await
+    }
+
+    /// Sends what must not stay in the buffer.
+    pub async fn send_secret(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        // A buffer that grows to take it would leave a copy behind.
+        self.output.reserve(bytes.len());
+        let sent = self.send(bytes).await;
+        self.output.zeroize();
+        sent
     }
 
     /// Says goodbye to the transport. The peer may be gone already.
@@ -158,7 +213,9 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    use super::{Wire, WireError};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use super::{Part, Wire, WireError};
 
     async fn wire(bytes: &[u8]) -> Wire {
         let mut wire = Wire::new(Box::new(std::io::Cursor::new(bytes.to_vec())));
@@ -174,5 +231,52 @@ mod tests {
         }
         assert!(matches!(wire(b"12345678901234\r\n").await.take_line(10), Err(WireError::TooLong)));
         assert!(wire(b"1234567890\r\n").await.take_line(10).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_long_line_comes_in_parts_that_make_it_up() {
+        let mut wire = wire(b"1234567\r\n89\r\n").await;
+        let mut parts = Vec::new();
+        while let Some(part) = wire.take_part(4).unwrap() {
+            parts.push((String::from_utf8(part.bytes).unwrap(), part.is_last));
+        }
+        assert_eq!(parts, [("1234".to_owned(), false), ("567".to_owned(), true), ("89".to_owned(), true)]);
+        let mut split = self::wire(b"123\r\n").await;
+        assert_eq!(split.take_part(1).unwrap(), Some(Part { bytes: b"1".to_vec(), is_last: false }));
+        assert!(matches!(self::wire(b"1\r345678\r\n").await.take_part(4), Err(WireError::BadLine)));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_once_is_too_long_again() {
+        let mut wire = wire(b"12345678901234\r\nNOOP\r\n").await;
+        assert!(matches!(wire.take_line(4), Err(WireError::TooLong)));
+        assert!(matches!(wire.take_line(4), Err(WireError::TooLong)));
+        assert_eq!(wire.take_line(20).unwrap().as_deref(), Some(&b"12345678901234"[..]));
+        assert_eq!(wire.take_line(4).unwrap().as_deref(), Some(&b"NOOP"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn im_15_parts_make_up_the_lines_however_they_arrive(
+            lines in proptest::collection::vec("[a-z]{0,20}", 1..6),
+            most in 1_usize..12,
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let bytes = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>().into_bytes();
+            let (first, second) = bytes.split_at(cut.index(bytes.len()));
+            let mut wire = Wire::new(Box::new(std::io::Cursor::new(Vec::new())));
+            let (mut found, mut line) = (Vec::new(), Vec::new());
+            for piece in [first, second] {
+                wire.input.extend_from_slice(piece);
+                while let Some(part) = wire.take_part(most).unwrap() {
+                    prop_assert!(part.bytes.len() <= most);
+                    line.extend(part.bytes);
+                    if part.is_last {
+                        found.push(String::from_utf8(std::mem::take(&mut line)).unwrap());
+                    }
+                }
+            }
+            prop_assert_eq!(found, lines);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Envelope encryption: a fresh DEK seals the value, the KEK's wrapping key seals the DEK, and both are bound to their place.
 
-use crate::crypto::aead;
+use crate::crypto::aead::{self, AeadError};
 use crate::crypto::hash::framed;
 use crate::domain::entropy::Entropy;
 use crate::domain::id::{InstallationId, KekId};
@@ -32,6 +32,13 @@ fn aad(layer: &str, (installation, kek_id): Home<'_>, place: &Place<'_>) -> Vec<
     ])
 }
 
+fn refused(error: AeadError) -> VaultError {
+    match error {
+        AeadError::DoesNotOpen => VaultError::DoesNotOpen,
+        AeadError::UnknownFormat(format) => VaultError::UnknownFormat(format),
+    }
+}
+
 pub(in crate::vault) fn seal<K>(
     wrapping: &Secret<Kek>,
     home: Home<'_>,
@@ -39,10 +46,9 @@ pub(in crate::vault) fn seal<K>(
     plain: &Secret<K>,
     entropy: &Entropy,
 ) -> Result<Sealed, VaultError> {
-    let dek = Secret::<Dek>::from_bytes(entropy.bytes::<32>().to_vec());
-    let sealed = aead::seal(&dek, plain, &aad("value", home, place), entropy).map_err(|_| VaultError::DoesNotOpen)?;
-    let wrapped_dek =
-        aead::seal(wrapping, &dek, &aad("dek", home, place), entropy).map_err(|_| VaultError::DoesNotOpen)?;
+    let dek = Secret::<Dek>::random(entropy);
+    let sealed = aead::seal(&dek, plain, &aad("value", home, place), entropy).map_err(refused)?;
+    let wrapped_dek = aead::seal(wrapping, &dek, &aad("dek", home, place), entropy).map_err(refused)?;
     Ok(Sealed { wrapped_dek, sealed })
 }
 
@@ -52,7 +58,6 @@ pub(in crate::vault) fn open<K>(
     place: &Place<'_>,
     sealed: &Sealed,
 ) -> Result<Secret<K>, VaultError> {
-    let dek: Secret<Dek> =
-        aead::open(wrapping, &sealed.wrapped_dek, &aad("dek", home, place)).map_err(|_| VaultError::DoesNotOpen)?;
-    aead::open(&dek, &sealed.sealed, &aad("value", home, place)).map_err(|_| VaultError::DoesNotOpen)
+    let dek: Secret<Dek> = aead::open(wrapping, &sealed.wrapped_dek, &aad("dek", home, place)).map_err(refused)?;
+    aead::open(&dek, &sealed.sealed, &aad("value", home, place)).map_err(refused)
 }

@@ -1,16 +1,18 @@
 //! Keeps the credentials: each version sealed under its own DEK, each DEK wrapped under the KEK, all bound to their place.
 
+mod checkpoint_key;
 mod envelope;
 pub mod kek;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::crypto::sign::key_name;
+
 use std::sync::Arc;
 
 use crate::audit::Audit;
-use crate::crypto::encoding::hex;
-use crate::crypto::hash::{Mac, framed, sha256};
+use crate::crypto::hash::{Mac, framed};
 use crate::crypto::kdf::derive;
 use crate::domain::client::TokenAlg;
 use crate::domain::clock::{Clock, Timestamp};
@@ -44,6 +46,14 @@ pub enum VaultError {
     /// A sealed value does not open in the place where it was found.
     #[error("a sealed value does not open: it was changed, moved, or has an unknown format")]
     DoesNotOpen,
+    /// A sealed value has an envelope format that this version does not know.
+    #[error(
+        "a sealed value has the envelope format {0}, which this version does not know; a newer version may have written it"
+    )]
+    UnknownFormat(u8),
+    /// A private key cannot be made or read.
+    #[error("the checkpoint key is not usable")]
+    KeyUnusable,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -54,7 +64,7 @@ impl Classify for VaultError {
         match self {
             Self::KekUnusable(_) | Self::WrongKek | Self::NotInitialised => Fault::Unavailable,
             Self::AlreadyInitialised => Fault::Conflict,
-            Self::NoCredential | Self::DoesNotOpen => Fault::Internal,
+            Self::NoCredential | Self::DoesNotOpen | Self::UnknownFormat(_) | Self::KeyUnusable => Fault::Internal,
             Self::Store(error) => error.fault(),
         }
     }
@@ -288,9 +298,4 @@ fn read_credential(row: &Row) -> Result<SealedCredential, VaultError> {
         sealed: row.blob(6)?,
         created_at: Timestamp(row.int(7)?),
     })
-}
-
-/// A short public name for a public key: the first 8 bytes of its SHA-256, in hexadecimal.
-pub fn key_name(public_key: &[u8]) -> String {
-    hex(sha256(public_key).get(..8).unwrap_or_default())
 }

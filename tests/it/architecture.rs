@@ -26,17 +26,18 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("ring", &["crypto"]),
     ("clap", &["cli"]),
+    ("utoipa", &["domain", "audit", "http"]),
     ("imap_codec", &["protocol", "policy", "gateway", "upstream", "sandbox"]),
 ];
 
-const LONGEST_FILE: usize = 520;
+const LONGEST_FILE: usize = 400;
 
 #[test]
 fn imports_point_downwards() {
     let mut faults = Vec::new();
     for file in sources() {
         let Some(own) = layer(&file.module) else {
-            assert!(["lib", "main"].contains(&&*file.module), "{} belongs to no layer", file.path.display());
+            assert!(["lib", "main", "manual"].contains(&&*file.module), "{} belongs to no layer", file.path.display());
             continue;
         };
         for (number, line) in file.text.lines().enumerate() {

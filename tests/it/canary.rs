@@ -1,14 +1,18 @@
 //! Secrets that everything was fed with are looked for in everything that was written or printed.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
-use crate::support::gateway::{base64, plain};
+use crate::support::gateway::{Gateway, base64, plain};
+use crate::support::process::Program;
 use crate::support::stage::{ADDRESS, PASSWORD, Stage};
-use crate::support::wire::Wire;
+use crate::support::wire::{self, Wire};
+use crate::support::{PATIENCE, folder};
 
 #[test]
-fn no_secret_is_written_or_printed_anywhere() {
-    let mut stage = Stage::sending();
+fn vl_05_no_secret_is_written_or_printed_anywhere() {
+    let mut stage = talkative();
     let tool = stage.gateway.add_tool("helpdesk", ADDRESS, "helpdesk");
     let token = stage.gateway.token(&tool, ADDRESS);
     let mut printed = use_and_misuse(&stage, &token);
@@ -23,7 +27,9 @@ fn no_secret_is_written_or_printed_anywhere() {
     for args in [&["mailbox", "list"][..], &["mailbox", "test", ADDRESS], &["client", "list"], &["grant", "list"]] {
         printed.push_str(&stage.gateway.manage_ok(&[args, &["--format", "json"]].concat(), b""));
     }
+    printed.extend(every_answer(&stage.gateway, &stage.gateway.operator_token).into_iter().map(|(_, body)| body));
     printed.extend(stage.gateway.audit().iter().map(ToString::to_string));
+    printed.push_str(&stage.gateway.manage_ok(&["audit", "export"], b""));
     let operator = stage.gateway.operator_token.clone();
     let secrets = [PASSWORD, &tool.secret, &operator, &token];
     // Once while it runs, with the write-ahead log on disk, and once more after an orderly stop.
@@ -31,10 +37,134 @@ fn no_secret_is_written_or_printed_anywhere() {
     stage.gateway.stop();
     search_files(&stage, &secrets);
     printed.push_str(&stage.gateway.output());
+    assert!(printed.contains("TRACE"), "the log is as talkative as it can be");
     assert_hidden("the output", printed.as_bytes(), &secrets);
     if let Some(postgres) = stage.gateway.postgres() {
         assert_hidden("the database dump", postgres.dump().as_bytes(), &secrets);
     }
+}
+
+#[test]
+fn au_03_records_hold_no_secret_but_tell_tokens_apart() {
+    let stage = Stage::sending();
+    let tool = stage.gateway.add_tool("helpdesk", ADDRESS, "helpdesk");
+    let (one, two) = (stage.gateway.token(&tool, ADDRESS), stage.gateway.token(&tool, ADDRESS));
+    use_and_misuse(&stage, &one);
+    let export = stage.gateway.manage_ok(&["audit", "export"], b"");
+    assert_hidden(
+        "the export",
+        export.as_bytes(),
+        &[PASSWORD, &tool.secret, &stage.gateway.operator_token, &one, &two],
+    );
+    // Neither a token's signature alone: with the claims, which are no secret, it would be the token again.
+    let signature = |token: &str| token.rsplit('.').next().expect("a signature").to_owned();
+    assert_hidden("the export", export.as_bytes(), &[&signature(&one), &signature(&two)]);
+    let issued: Vec<_> = stage.gateway.audit().into_iter().filter(|event| event["code"] == "token.issued").collect();
+    assert_eq!(issued.len(), 2);
+    assert_ne!(issued[0]["detail"]["jti"], issued[1]["detail"]["jti"]);
+}
+
+#[test]
+fn vl_08_no_role_is_shown_a_password_by_any_answer_of_the_api() {
+    let stage = Stage::reading(|_| ());
+    let tool = stage.gateway.add_tool("backup", ADDRESS, "backup");
+    let token = stage.gateway.token(&tool, ADDRESS);
+    let mut imap = stage.gateway.imap_session(ADDRESS, &token);
+    let mut served = 0;
+    for role in ["admin", "security", "auditor"] {
+        let args = ["operator", "add", role, "--role", role, "--format", "json"];
+        let printed: serde_json::Value = serde_json::from_str(&stage.gateway.manage_ok(&args, b"")).expect("JSON");
+        let operator = printed["operator_token"].as_str().expect("a token").to_owned();
+        for (path, body) in every_answer(&stage.gateway, &operator) {
+            served += usize::from(!body.contains("urn:mailwarden:problem"));
+            let own = [PASSWORD, &*tool.secret, &*token, &*operator];
+            assert_hidden(&format!("what {role} gets from {path}"), body.as_bytes(), &own);
+        }
+    }
+    assert!(served >= 3 * 8, "{served} answers were no refusals");
+    imap.command_ok("still", "NOOP");
+}
+
+#[test]
+fn vl_05_the_demo_keeps_its_secrets_in_the_files_that_are_for_them() {
+    let dir = folder();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailwarden"));
+    command.arg("dev").arg("--data").arg(dir.path().join("data")).current_dir(dir.path());
+    command.args(["--https-port", "0", "--imaps-port", "0", "--smtps-port", "0", "--submission-port", "0"]);
+    let mut demo = Program::start("mailwarden dev", &mut command);
+    demo.wait_for_line("ready", PATIENCE);
+    let env = fs::read_to_string(dir.path().join("data/dev.env")).expect("read dev.env");
+    let kek = fs::read_to_string(dir.path().join("data/kek")).expect("read the KEK").trim().to_owned();
+    let value = |key: &str| env.lines().find_map(|line| line.strip_prefix(key)).expect("a value").to_owned();
+    let shown = ["MAILWARDEN_OPERATOR_TOKEN=", "DEMO_READER_SECRET=", "DEMO_HELPDESK_SECRET="].map(value);
+    let secrets: Vec<&str> = shown.iter().map(String::as_str).chain([&*kek]).collect();
+    search_folder(dir.path(), &["kek", "dev.env"], &secrets);
+    assert_hidden("dev.env", env.as_bytes(), &[&kek]);
+    demo.stop();
+    search_folder(dir.path(), &["kek", "dev.env"], &secrets);
+    assert_hidden("the output", format!("{}{}", demo.stdout(), demo.stderr()).as_bytes(), &secrets);
+    for name in ["kek", "dev.env"] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(dir.path().join("data").join(name)).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn vl_04_another_kek_starts_nothing_and_changes_nothing() {
+    let mut stage = Stage::reading(|_| ());
+    stage.gateway.stop();
+    let data = stage.gateway.dir().join("data");
+    let image = || match stage.gateway.postgres() {
+        Some(postgres) => postgres.dump().lines().filter(|line| !line.contains("restrict ")).collect(),
+        None => format!("{:?}", fs::read(data.join("mailwarden.db")).expect("read the database")),
+    };
+    let before = image();
+    let good = fs::read_to_string(data.join("kek")).expect("read the KEK");
+    let other: String = good.chars().map(|c| if c == 'a' { 'b' } else { c }).collect::<String>().replace('0', "1");
+    assert_ne!(good, other);
+    fs::write(data.join("kek"), other).expect("write the KEK");
+    let refused = stage.gateway.run(&["serve"], b"");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("not the key encryption key that the database was made with"), "{refused:?}");
+    assert!(!refused.stdout.contains("listening"), "{refused:?}");
+    assert!(image() == before, "the database was changed");
+    fs::write(data.join("kek"), good).expect("write the KEK");
+    stage.gateway.serve();
+    stage.gateway.manage_ok(&["mailbox", "test", ADDRESS], b"");
+}
+
+/// A scene whose gateway logs whatever it can.
+fn talkative() -> Stage {
+    let mut stage = Stage::sending();
+    stage.gateway.stop();
+    stage.gateway.environment = vec![("MAILWARDEN_LOG_FILTER", "trace".to_owned())];
+    stage.gateway.serve();
+    stage
+}
+
+/// The answer to every GET that the API knows, with the ids that there are in its place.
+fn every_answer(gateway: &Gateway, operator: &str) -> Vec<(String, String)> {
+    let get = |path: &str| {
+        let head = format!("GET /api/v1{path} HTTP/1.1\r\nAuthorization: Bearer {operator}");
+        let answer = wire::https(gateway.port("https"), gateway.ca_file(), &head, "").expect("an answer");
+        format!("{}\n{}", answer.head, answer.body)
+    };
+    let mut answers = Vec::new();
+    let routes = include_str!("../../src/http/admin/mod.rs").split(".route(").skip(1);
+    for route in routes.filter(|route| route.contains("get(")) {
+        let path = route.trim_start().trim_start_matches('"').split('"').next().expect("a path");
+        let Some((list, rest)) = path.split_once("/{id}") else {
+            answers.push((path.to_owned(), get(path)));
+            continue;
+        };
+        let body = get(list);
+        for id in body.split('"').filter(|word| word.len() == 16 && word.get(3..4) == Some("_")) {
+            answers.push((format!("{list}/{id}{rest}"), get(&format!("{list}/{id}{rest}"))));
+        }
+    }
+    assert!(answers.len() > 8, "there are routes: {answers:?}");
+    answers
 }
 
 #[test]
@@ -86,12 +216,18 @@ fn use_and_misuse(stage: &Stage, token: &str) -> String {
 }
 
 fn search_files(stage: &Stage, secrets: &[&str]) {
-    let mut open = vec![stage.gateway.dir().to_owned()];
+    search_folder(stage.gateway.dir(), &[], secrets);
+}
+
+fn search_folder(folder: &Path, but: &[&str], secrets: &[&str]) {
+    let mut open = vec![folder.to_owned()];
     let mut files = 0;
     while let Some(path) = open.pop() {
         if path.is_dir() {
             open.extend(fs::read_dir(&path).expect("read a folder").map(|entry| entry.expect("a folder entry").path()));
-        } else if let Ok(content) = fs::read(&path) {
+        } else if !path.file_name().is_some_and(|name| but.iter().any(|but| name == *but))
+            && let Ok(content) = fs::read(&path)
+        {
             files += 1;
             assert_hidden(&path.display().to_string(), &content, secrets);
         }
@@ -107,12 +243,14 @@ fn assert_hidden(place: &str, content: &[u8], secrets: &[&str]) {
     }
 }
 
-/// A secret as it might be written: plain, hex, URL-escaped, and in base64 at each of the three positions it can have.
+/// A secret as it might be written: plain, hex, URL-escaped, UTF-16, and in base64 at each of the three positions it can have.
 fn forms(secret: &[u8]) -> Vec<(String, Vec<u8>)> {
     let hex = |upper: bool| {
         let digits = secret.iter().map(|byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") });
         digits.collect::<String>().into_bytes()
     };
+    let text = String::from_utf8_lossy(secret);
+    let utf16 = |order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<_>>();
     let escaped = secret.iter().map(|byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
         other => format!("%{other:02X}"),
@@ -122,6 +260,8 @@ fn forms(secret: &[u8]) -> Vec<(String, Vec<u8>)> {
         ("hex".to_owned(), hex(false)),
         ("upper-case hex".to_owned(), hex(true)),
         ("URL escapes".to_owned(), escaped.collect::<String>().into_bytes()),
+        ("UTF-16, low octet first".to_owned(), utf16(u16::to_le_bytes)),
+        ("UTF-16, high octet first".to_owned(), utf16(u16::to_be_bytes)),
     ];
     for position in 0..3 {
         // Only the characters that depend on nothing but the secret.

@@ -9,11 +9,11 @@ use crate::support::stage::{ADDRESS, Stage};
 use crate::support::{PATIENCE, long_run, wait_for};
 
 #[test]
-fn every_token_given_out_before_a_kill_is_in_the_log() {
+fn au_07_every_token_given_out_before_a_kill_is_in_the_log() {
     let mut stage = Stage::reading(|_| ());
     let tool = stage.gateway.add_tool("backup", ADDRESS, "backup");
     let issued = Arc::new(Mutex::new(BTreeSet::new()));
-    for round in 1..=if long_run() { 20 } else { 3 } {
+    for round in 1..=if long_run() { 200 } else { 3 } {
         let stop = Arc::new(AtomicBool::new(false));
         let workers = (0..4).map(|_| worker(&stage, &tool, &issued, &stop)).collect::<Vec<_>>();
         let goal = round * 25;

@@ -3,15 +3,17 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use crate::support::gateway::{plain, xoauth2};
 use crate::support::maildir;
-use crate::support::stage::{ADDRESS, Stage};
+use crate::support::stage::{ADDRESS, ScriptedStage, Stage};
+use crate::support::upstream::imap::Command;
 use crate::support::wire::{Wire, tcp};
 
 /// What follows a smuggled literal; if the upstream ever ran it, the folder would exist.
 const SMUGGLED: &str = "z CREATE Smuggled\r\n";
 
 #[test]
-fn smuggled_commands_reach_nobody() {
+fn im_02_smuggled_commands_reach_nobody() {
     let stage = Stage::reading(|dovecot| drop(maildir::seed(&dovecot.maildir(ADDRESS), 3, 0)));
     let tool = stage.gateway.add_tool("backup", ADDRESS, "backup");
     let token = stage.gateway.token(&tool, ADDRESS);
@@ -82,7 +84,7 @@ fn garbage_before_login_harms_nobody() {
 }
 
 #[test]
-fn a_ten_megabyte_literal_at_login_is_turned_down_at_once() {
+fn gw_09_a_ten_megabyte_literal_at_login_is_turned_down_at_once() {
     let stage = Stage::reading(|_| ());
     for (line, sync) in [("a LOGIN {10485760}\r\n", true), ("a LOGIN {10485760+}\r\n", false)] {
         let mut imap = stage.gateway.imap();
@@ -99,48 +101,133 @@ fn a_ten_megabyte_literal_at_login_is_turned_down_at_once() {
 }
 
 #[test]
-fn nothing_is_accepted_before_tls() {
-    let stage = Stage::sending();
-    let tool = stage.gateway.add_tool("backup", ADDRESS, "backup");
-    let token = stage.gateway.token(&tool, ADDRESS);
-    let login = format!("a LOGIN {ADDRESS} {token}\r\n");
-    let (before, after) = in_clear(stage.gateway.port("imap"), login.as_bytes());
-    assert!(before.contains("LOGINDISABLED") || !before.contains("AUTH="), "{before}");
-    assert!(after.contains("a NO") || after.contains("a BAD"), "{after}");
-    let login = format!("AUTH XOAUTH2 {}\r\n", crate::support::gateway::xoauth2(ADDRESS, &token));
-    let (_, after) = in_clear(stage.gateway.port("submission"), login.as_bytes());
-    assert!(after.starts_with('5'), "{after}");
-    // What was shown without TLS is known to others and must not work any more.
-    let mut imap = stage.gateway.imap();
-    let answer = imap.command("b", &format!("LOGIN {ADDRESS} {token}"));
-    assert!(answer.last().is_some_and(|line| line.starts_with("b NO")), "an exposed token still works: {answer:?}");
+fn im_02_each_form_of_a_literal_has_one_outcome() {
+    let stage = ScriptedStage::set();
+    let token = stage.token("helpdesk");
+    let malformed = ["a BAD malformed literal", "* BYE malformed literal"];
+    let table: [(&str, &[&str]); 12] = [
+        ("{5}\r\n", &["+ OK", "a OK done"]),
+        ("{5+}\r\n", &["a OK done"]),
+        ("{+5}\r\n", &malformed),
+        ("{05}\r\n", &malformed),
+        ("{5 }\r\n", &malformed),
+        ("{-1}\r\n", &malformed),
+        ("{4294967296}\r\n", &malformed),
+        ("{18446744073709551616}\r\n", &malformed),
+        ("{4294967296+}\r\n", &malformed),
+        ("~{5}\r\n", &malformed),
+        ("{5}\n", &["* BYE lines end in CRLF and hold no NUL"]),
+        ("{4294967295}\r\n", &["a NO [TOOBIG] literals of a command may hold 65536 octets together"]),
+    ];
+    for (form, outcome) in table {
+        let mut imap = stage.gateway.imap_session(ADDRESS, &token);
+        // Where the form is a literal, the next five octets are a name; where it is none, they must not become a command.
+        imap.send(format!("a CREATE {form}"));
+        let _ = imap.try_send(b"INBOX\r\nz DELETE Smuggled\r\n");
+        let _ = imap.try_send(b"bye LOGOUT\r\n");
+        let heard = imap.rest().unwrap_or_else(|error| panic!("{form:?} left the session hanging: {error}"));
+        let told = heard.iter().map(String::as_str).take(outcome.len()).collect::<Vec<_>>();
+        assert_eq!(told, outcome, "{form:?}");
+        let goes_on = outcome.last().is_some_and(|line| line.starts_with("a OK") || line.contains("TOOBIG"));
+        assert_eq!(heard.iter().any(|line| line.starts_with("bye OK")), goes_on, "{form:?}: {heard:?}");
+        assert_eq!(heard.iter().any(|line| line.starts_with("z ")), goes_on, "{form:?}: {heard:?}");
+    }
+    let heard = stage.upstream.heard();
+    let created = heard.iter().filter(|command| command.is("CREATE")).map(Command::as_text);
+    assert_eq!(created.collect::<Vec<_>>(), ["CREATE INBOX", "CREATE INBOX"], "the two forms that are literals");
+    assert!(!heard.iter().any(|command| command.is("DELETE")), "the helpdesk may not delete folders");
 }
 
 #[test]
-fn bytes_pipelined_after_starttls_are_dropped() {
-    let stage = Stage::reading(|_| ());
-    let mut plain = tcp(stage.gateway.port("imap"));
-    let mut chunk = [0; 4096];
-    let _ = plain.read(&mut chunk).expect("the greeting");
-    plain.write_all(b"a STARTTLS\r\nb CAPABILITY\r\n").expect("send");
-    let read = plain.read(&mut chunk).expect("the answer");
-    let answer = String::from_utf8_lossy(&chunk[..read]).into_owned();
-    if answer.contains("a OK") {
-        assert!(!answer.contains("b OK"), "{answer}");
-        let mut imap = Wire::over(plain, stage.gateway.ca_file());
-        imap.send("c NOOP\r\n");
-        let answers = imap.answer("c");
-        assert!(!answers.iter().any(|line| line.contains("b OK")), "an injected command was run: {answers:?}");
+fn im_03_no_string_carries_a_second_command() {
+    let stage = ScriptedStage::set();
+    let token = stage.token("full");
+    let mut imap = stage.session(&token);
+    let evil = "x\r\nA2 DELETE Archive";
+    let (length, before) = (evil.len(), stage.upstream.heard().len());
+    for command in [
+        format!("EXAMINE {{{length}+}}\r\n{evil}"),
+        format!("STATUS {{{length}+}}\r\n{evil} (MESSAGES)"),
+        format!("RENAME a {{{length}+}}\r\n{evil}"),
+        format!("COPY 1 {{{length}+}}\r\n{evil}"),
+        format!("APPEND {{{length}+}}\r\n{evil} {{1+}}\r\nx"),
+        format!("ID (\"name\" {{{length}+}}\r\n{evil})"),
+        "EXAMINE {3+}\r\na\0b".to_owned(),
+        "SEARCH SUBJECT {3+}\r\na\0b".to_owned(),
+    ] {
+        let answer = imap.command("a", &command);
+        let is_local = command.starts_with("ID");
+        assert!(is_local || !answer.last().expect("an answer").starts_with("a OK"), "{command:?}: {answer:?}");
     }
+    assert_eq!(stage.upstream.heard().len(), before, "a string with a line end in it went upstream");
+    imap.command_ok("open", "EXAMINE INBOX");
+    let before = before + 1;
+    // A search key may hold a line end; it goes as a literal, and the upstream hears one command.
+    imap.command_ok("b", &format!("SEARCH SUBJECT {{{length}+}}\r\n{evil}"));
+    let heard = stage.upstream.heard();
+    assert_eq!(heard.len(), before + 1, "{heard:?}");
+    assert_eq!(heard[before].as_text(), format!("SEARCH SUBJECT {{{length}+}}\r\n{evil}"));
 }
 
-/// The greeting of a port without TLS, and its answer to `bytes`.
-fn in_clear(port: u16, bytes: &[u8]) -> (String, String) {
-    let mut stream = tcp(port);
-    let mut chunk = [0; 4096];
-    let read = stream.read(&mut chunk).expect("the greeting");
-    let greeting = String::from_utf8_lossy(&chunk[..read]).into_owned();
-    stream.write_all(bytes).expect("send");
-    let read = stream.read(&mut chunk).expect("the answer");
-    (greeting, String::from_utf8_lossy(&chunk[..read]).into_owned())
+#[test]
+fn im_04_literals_have_a_budget() {
+    let stage = ScriptedStage::set();
+    let (reader, archiver) = (stage.token("backup"), stage.token("archive"));
+    let before = stage.gateway.peak_memory_kib();
+    let mut imap = stage.session(&reader);
+    imap.send("a SEARCH");
+    for _ in 0..10_000 {
+        if imap.try_send(b" TEXT {1+}\r\nx").is_err() {
+            break;
+        }
+    }
+    let heard = imap.rest().unwrap_or_default();
+    assert!(!heard.iter().any(|line| line.starts_with("a OK")), "{heard:?}");
+    for (token, command, answer, ends) in [
+        (&reader, "SEARCH TEXT {2000000000}", "a NO [TOOBIG]", false),
+        (&reader, "SEARCH TEXT {2000000000+}", "a NO [TOOBIG]", true),
+        (&reader, "APPEND INBOX {2000000000}", "a NO [NOPERM]", false),
+        (&archiver, "APPEND INBOX {2000000000}", "a NO [TOOBIG]", false),
+    ] {
+        let mut imap = stage.session(token);
+        let told = imap.command("a", command);
+        assert!(told.len() == 1 && told[0].starts_with(answer), "{command}: {told:?}");
+        if ends {
+            assert!(imap.line().starts_with("* BYE [TOOBIG]"), "{command}");
+        } else {
+            imap.command_ok("b", "NOOP");
+        }
+    }
+    let mut imap = stage.session(&reader);
+    imap.send(format!("a SEARCH{}\r\n", " TEXT {1+}\r\nx".repeat(21)));
+    assert_eq!(imap.rest().expect("an end"), ["* BYE [LIMIT] too many literals"]);
+    let mut imap = stage.session(&reader);
+    imap.command_ok("a", &format!("SEARCH{}", " TEXT {1+}\r\nx".repeat(20)));
+    let after = stage.gateway.peak_memory_kib();
+    assert!(after - before < 8 * 1024, "memory rose from {before} to {after} KiB");
+}
+
+#[test]
+fn im_05_what_is_pipelined_behind_a_login_is_judged_after_it() {
+    let stage = ScriptedStage::set();
+    let token = stage.token("backup");
+    for (good, line) in [
+        (true, format!("a AUTHENTICATE PLAIN {}", plain(ADDRESS, &token))),
+        (true, format!("a AUTHENTICATE XOAUTH2 {}", xoauth2(ADDRESS, &token))),
+        (true, format!("a LOGIN {ADDRESS} {token}")),
+        (false, format!("a AUTHENTICATE PLAIN {}", plain(ADDRESS, "wrong"))),
+        (false, format!("a AUTHENTICATE XOAUTH2 {}", xoauth2(ADDRESS, "wrong"))),
+        (false, format!("a LOGIN {ADDRESS} wrong")),
+    ] {
+        let before = stage.upstream.heard().len();
+        let mut imap = stage.gateway.imap();
+        imap.send(format!("{line}\r\nb SELECT INBOX\r\nc STORE 1 +FLAGS (\\Seen)\r\nd LOGOUT\r\n"));
+        let heard = imap.rest().expect("an end");
+        let has = |start: &str| heard.iter().any(|line| line.starts_with(start));
+        assert!(has("a OK") == good && has("a NO") != good, "{line}: {heard:?}");
+        assert_eq!(has("b OK"), good, "{line}: {heard:?}");
+        assert!(!has("c OK"), "{line}: {heard:?}");
+        let upstream = stage.upstream.heard().len();
+        assert_eq!(upstream > before, good, "{line}: what went upstream");
+    }
 }

@@ -1,19 +1,40 @@
 //! Tests of the finished program from outside, against real mail servers, databases and mail clients.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
+mod admin_api;
 mod architecture;
+mod audit;
+mod breaker;
 mod canary;
+mod client_authentication;
 mod crash;
 mod dev_flow;
 mod framing;
+mod hardening;
 mod harness;
+mod http2_abuse;
+mod imap_bounds;
+mod imap_transcripts;
+mod imap_upstream;
+mod mail_doors;
+mod oauth_clients;
+mod oauth_flood;
+mod openapi;
 mod read_only;
 mod real_servers;
+mod requirements;
 mod revoke;
+mod sasl;
+mod smtp_commands;
+mod smtp_data;
+mod smtp_upstream_faults;
 mod statements;
 #[expect(
     clippy::print_stderr,
     reason = "a harness offers more than each test takes, and shows what a failed program said"
 )]
 mod support;
+mod token_endpoint;
+mod two_nodes;
+mod upstream_trust;
 mod wrong_input;

@@ -68,3 +68,15 @@ fn ended(wire: &mut Wire, since: Instant) {
     assert!(since.elapsed() < AT_ONCE, "it took {:?}", since.elapsed());
     assert!(lines.iter().any(|line| line.starts_with("* BYE")), "no last word: {lines:?}");
 }
+
+#[test]
+fn im_12_revocation_ends_an_idle_tool_at_once() {
+    let stage = Stage::reading(|_| ());
+    let tool = stage.gateway.add_tool("one", ADDRESS, "backup");
+    let mut idle = stage.gateway.imap_session(ADDRESS, &stage.gateway.token(&tool, ADDRESS));
+    idle.command_ok("a", "SELECT INBOX");
+    idle.send("b IDLE\r\n");
+    assert!(idle.line().starts_with('+'));
+    stage.gateway.manage_ok(&["revoke", "--client", &tool.id], b"");
+    ended(&mut idle, Instant::now());
+}

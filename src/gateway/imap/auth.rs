@@ -22,6 +22,9 @@ const MAX_FAILURES: u32 = 3;
 /// Longest line but for AUTHENTICATE, which carries a token (GW-09).
 const MAX_LINE: usize = 8192;
 
+/// Most fields of an ID (RFC 2971 section 3.3).
+const MAX_ID_PAIRS: usize = 30;
+
 /// A connection that is not authenticated yet.
 struct Door<'a> {
     gatekeeper: &'a Gatekeeper,
@@ -122,6 +125,9 @@ impl Door<'_> {
                 self.answer(&format!("* CAPABILITY {list}\r\n{tag} OK done")).await
             }
             CommandBody::Noop => self.answer(&format!("{tag} OK done")).await,
+            CommandBody::Id { parameters } if parameters.as_ref().is_some_and(|pairs| pairs.len() > MAX_ID_PAIRS) => {
+                self.bad(&tag).await
+            }
             CommandBody::Id { .. } => self.answer(&format!("* ID NIL\r\n{tag} OK done")).await,
             CommandBody::Logout => {
                 self.answer(&format!("* BYE see you\r\n{tag} OK done")).await?;

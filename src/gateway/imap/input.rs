@@ -41,8 +41,13 @@ pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, ma
                 return Ok(Input::Command(command));
             }
             Ok(Some(literal)) => literal,
-            // Who knows where the next command starts.
-            Err(error) => return Err(End::Bye(error.to_string())),
+            Err(error) => {
+                // Who knows where the next command starts.
+                if let Some((tag, _)) = framing::split_tag(&command) {
+                    client.queue(format!("{tag} BAD {error}\r\n").as_bytes()).await?;
+                }
+                return Err(End::Bye(error.to_string()));
+            }
         };
         if may_append && crate::protocol::imap::command::parse_append(&command).is_some() {
             return Ok(Input::Append(command, literal));

@@ -99,3 +99,6 @@ async fn say_goodbye(client: &mut Wire, end: End) {
     }
     let _ = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,25 +3,24 @@
 use crate::domain::folder::FolderPath;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, upstream_lost};
+use crate::protocol::imap::mutf7;
 use crate::protocol::imap::response::{self, Kind};
-use crate::protocol::imap::{framing, mutf7};
+use crate::upstream::wire::Part;
 
-/// Longest line taken from an upstream (IM-15).
-pub(super) const MAX_LINE: usize = 256 * 1024;
+/// Most of a line that is held at a time (IM-15). What has to be read whole may be no longer.
+pub(super) const MAX_LINE: usize = 64 * 1024;
 /// Longest LIST or STATUS response with its literals.
 const MAX_LISTED: usize = 16 * 1024;
+/// Enough of a line's end to see a literal announced.
+const LITERAL_ROOM: usize = 16;
 
 /// Relays until the tagged answer to `ours`, which the tool gets under its own `tag`. Gives whether it was OK.
 pub(super) async fn answer(desk: &mut Desk, tag: &str, ours: &str) -> Result<bool, End> {
     loop {
-        let line = next_line(desk).await?;
-        match response::kind(&line) {
+        let line = next(desk).await?;
+        match response::kind(&line.bytes) {
             Kind::Tagged(found, status, text) if found == ours => {
-                let text = response::without_upstream_codes(text);
-                desk.client.queue(format!("{tag} {} ", status.to_ascii_uppercase()).as_bytes()).await?;
-                desk.client.queue(text).await?;
-                desk.client.send(b"\r\n").await?;
-                return Ok(status.eq_ignore_ascii_case("OK"));
+                return tagged(desk, tag, status, text, line.is_last).await;
             }
             // An answer to what was not asked (IM-06).
             Kind::Tagged(..) | Kind::Continuation | Kind::Malformed => return Err(upstream_lost()),
@@ -30,36 +29,58 @@ pub(super) async fn answer(desk: &mut Desk, tag: &str, ours: &str) -> Result<boo
     }
 }
 
-/// Waits for the upstream's leave to send a literal. When it says no instead, the tool hears that, and `false` comes back.
+/// Waits for the upstream's leave to go on. When it says no instead, the tool hears that, and `false` comes back.
 pub(super) async fn continuation(desk: &mut Desk, tag: &str, ours: &str) -> Result<bool, End> {
     loop {
-        let line = next_line(desk).await?;
-        match response::kind(&line) {
-            Kind::Continuation => return Ok(true),
-            Kind::Tagged(found, status, text) if found == ours => {
-                let text = String::from_utf8_lossy(response::without_upstream_codes(text)).into_owned();
-                desk.answer(&format!("{tag} {} {text}", status.to_ascii_uppercase())).await?;
-                return Ok(false);
+        let line = next(desk).await?;
+        match response::kind(&line.bytes) {
+            Kind::Continuation if line.is_last => return Ok(true),
+            // It cannot have done what it has not heard yet: an OK here would be a false one.
+            Kind::Tagged(found, status, text) if found == ours && !status.eq_ignore_ascii_case("OK") => {
+                return tagged(desk, tag, status, text, line.is_last).await;
             }
-            Kind::Tagged(..) | Kind::Malformed => return Err(upstream_lost()),
+            Kind::Tagged(..) | Kind::Malformed | Kind::Continuation => return Err(upstream_lost()),
             _ => untagged(desk, line).await?,
         }
     }
 }
 
+/// Hands a tagged answer to the tool. Gives whether it was OK.
+async fn tagged(desk: &mut Desk, tag: &str, status: &str, text: &[u8], is_whole: bool) -> Result<bool, End> {
+    let text = response::without_upstream_codes(text).ok_or_else(upstream_lost)?;
+    desk.client.queue(format!("{tag} {} ", status.to_ascii_uppercase()).as_bytes()).await?;
+    desk.client.queue(text).await?;
+    text_to_end(desk, is_whole).await?;
+    desk.client.flush().await?;
+    Ok(status.eq_ignore_ascii_case("OK"))
+}
+
+/// Passes on what is left of a status text, and its line end.
+async fn text_to_end(desk: &mut Desk, is_whole: bool) -> Result<(), End> {
+    if is_whole {
+        return Ok(desk.client.queue(b"\r\n").await?);
+    }
+    desk.mid_response = true;
+    let rest = next(desk).await?;
+    pass(desk, rest, true).await?;
+    desk.mid_response = false;
+    Ok(())
+}
+
 /// Relays one line that came while nothing was asked. `false` when none has arrived.
 pub(super) async fn unasked(desk: &mut Desk) -> Result<bool, End> {
-    let Some(line) = desk.upstream.take_line(MAX_LINE).map_err(|_| upstream_lost())? else { return Ok(false) };
-    match response::kind(&line) {
+    let Some(line) = desk.upstream.take_part(MAX_LINE).map_err(|_| upstream_lost())? else { return Ok(false) };
+    match response::kind(&line.bytes) {
         Kind::Tagged(..) | Kind::Continuation | Kind::Malformed => Err(upstream_lost()),
         _ => untagged(desk, line).await.map(|()| true),
     }
 }
 
-async fn next_line(desk: &mut Desk) -> Result<Vec<u8>, End> {
+/// The next line, or part of a long one.
+async fn next(desk: &mut Desk) -> Result<Part, End> {
     loop {
-        if let Some(line) = desk.upstream.take_line(MAX_LINE).map_err(|_| upstream_lost())? {
-            return Ok(line);
+        if let Some(part) = desk.upstream.take_part(MAX_LINE).map_err(|_| upstream_lost())? {
+            return Ok(part);
         }
         // Nothing more at hand: let the tool see what there is while we wait.
         desk.client.flush().await?;
@@ -68,18 +89,19 @@ async fn next_line(desk: &mut Desk) -> Result<Vec<u8>, End> {
 }
 
 /// One untagged response, literals included.
-pub(super) async fn untagged(desk: &mut Desk, line: Vec<u8>) -> Result<(), End> {
-    match response::kind(&line) {
+async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
+    match response::kind(&line.bytes) {
         Kind::Bye => Err(upstream_lost()),
         Kind::Message | Kind::Selected if desk.is_selected => stream(desk, line, true).await,
         Kind::Status => {
-            let text = line.get(2..).unwrap_or_default();
+            let text = line.bytes.get(2..).unwrap_or_default();
             let (word, text) = text.split_at(text.iter().position(|byte| *byte == b' ').unwrap_or(text.len()));
-            let kept = response::without_upstream_codes(text.trim_ascii_start());
-            Ok(desk.client.queue(&[b"* ", word, b" ", kept, b"\r\n"].concat()).await?)
+            let kept = response::without_upstream_codes(text).ok_or_else(upstream_lost)?;
+            desk.client.queue(&[b"* ", word, b" ", kept].concat()).await?;
+            text_to_end(desk, line.is_last).await
         }
-        Kind::List | Kind::FolderStatus => listed(desk, line).await,
-        Kind::Namespace => match response::personal_namespace(&line) {
+        Kind::List | Kind::FolderStatus => listed(desk, whole(line)?).await,
+        Kind::Namespace => match response::personal_namespace(&whole(line)?) {
             Some(kept) => Ok(desk.client.queue(&[kept.as_slice(), b"\r\n"].concat()).await?),
             None => Ok(()),
         },
@@ -87,16 +109,22 @@ pub(super) async fn untagged(desk: &mut Desk, line: Vec<u8>) -> Result<(), End> 
     }
 }
 
-/// Passes a response on, or throws it away, without ever holding a literal.
-async fn stream(desk: &mut Desk, line: Vec<u8>, is_shown: bool) -> Result<(), End> {
+/// A line that is judged by all of it.
+fn whole(line: Part) -> Result<Vec<u8>, End> {
+    if line.is_last { Ok(line.bytes) } else { Err(answer_too_long()) }
+}
+
+fn answer_too_long() -> End {
+    End::Bye("[UNAVAILABLE] an answer of the mail server is too long to be checked, reconnect".to_owned())
+}
+
+/// Passes a response on, or throws it away, without ever holding a literal or a long line.
+async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Result<(), End> {
     let mut line = line;
     desk.mid_response = is_shown;
     loop {
-        if is_shown {
-            desk.client.queue(&line).await?;
-            desk.client.queue(b"\r\n").await?;
-        }
-        let Some(literal) = framing::literal_at_end(&line).unwrap_or(None) else {
+        let end = pass(desk, line, is_shown).await?;
+        let Some(literal) = response::literal_at_end(&end).map_err(|_| upstream_lost())? else {
             desk.mid_response = false;
             return Ok(());
         };
@@ -108,20 +136,39 @@ async fn stream(desk: &mut Desk, line: Vec<u8>, is_shown: bool) -> Result<(), En
                 desk.client.queue(&chunk).await?;
             }
         }
-        line = next_line(desk).await?;
+        line = next(desk).await?;
+    }
+}
+
+/// Passes a line on to its end, however long it is, or throws it away. Gives its last octets.
+async fn pass(desk: &mut Desk, part: Part, is_shown: bool) -> Result<Vec<u8>, End> {
+    let (mut part, mut end) = (part, Vec::new());
+    loop {
+        if is_shown {
+            desk.client.queue(&part.bytes).await?;
+        }
+        end.extend_from_slice(part.bytes.get(part.bytes.len().saturating_sub(LITERAL_ROOM)..).unwrap_or_default());
+        end.drain(..end.len().saturating_sub(LITERAL_ROOM));
+        if part.is_last {
+            if is_shown {
+                desk.client.queue(b"\r\n").await?;
+            }
+            return Ok(end);
+        }
+        part = next(desk).await?;
     }
 }
 
 /// A response that names a folder: shown when the bounds allow the folder.
 async fn listed(desk: &mut Desk, line: Vec<u8>) -> Result<(), End> {
     let mut whole = line;
-    while let Some(literal) = framing::literal_at_end(&whole).unwrap_or(None) {
+    while let Some(literal) = response::literal_at_end(&whole).map_err(|_| upstream_lost())? {
         if whole.len() as u64 + literal.length > MAX_LISTED as u64 {
-            return Err(upstream_lost());
+            return Err(answer_too_long());
         }
         whole.extend_from_slice(b"\r\n");
         whole.extend(desk.upstream.exactly(literal.length).await.map_err(|_| upstream_lost())?);
-        whole.extend(next_line(desk).await?);
+        whole.extend(self::whole(next(desk).await?)?);
     }
     if let Some(shown) = shown(desk, &whole) {
         desk.client.queue(&shown).await?;

@@ -8,7 +8,7 @@ use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::{End, append, capability, idle, last_word, relay, say_goodbye, upstream_lost};
-use crate::policy::imap::{State, decide};
+use crate::policy::imap::{State, decide, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::{command, framing, response};
 use crate::upstream::imap::Connection;
@@ -109,9 +109,11 @@ impl Desk {
         Err(upstream_lost())
     }
 
+    /// A tag that the upstream cannot answer before it has heard it (IM-06).
     pub(super) fn tag(&mut self) -> String {
         self.next_tag += 1;
-        format!("w{}", self.next_tag + 9)
+        let random = u64::from_be_bytes(self.gatekeeper.entropy().bytes());
+        format!("w{}x{random:016x}", self.next_tag + 9)
     }
 
     pub(super) async fn answer(&mut self, text: &str) -> Result<(), End> {
@@ -143,8 +145,17 @@ impl Desk {
                     self.bad = 0;
                     self.command(&tag, parsed.body).await
                 }
-                Err(_) => self.bad(&tag).await,
+                Err(_) => self.unknown(&tag, &bytes).await,
             },
+        }
+    }
+
+    /// No command of the parser. The table may know it by its name.
+    async fn unknown(&mut self, tag: &str, bytes: &[u8]) -> Result<(), End> {
+        let rest = framing::split_tag(bytes).map_or(&b""[..], |(_, rest)| rest);
+        match decide_unparsed(rest) {
+            Some(denial) => self.deny(tag, &denial).await,
+            None => self.bad(tag).await,
         }
     }
 

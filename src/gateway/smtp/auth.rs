@@ -7,9 +7,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::domain::fault::Fault;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
-use crate::gateway::smtp::{End, refusal_reply, say_goodbye, verb};
+use crate::gateway::smtp::{End, refusal_reply, say_goodbye};
 use crate::gateway::stream::ListenerMode;
 use crate::protocol::sasl::{self, Attempt, Mechanism};
+use crate::protocol::smtp::verb;
 use crate::upstream::wire::Wire;
 
 /// How many failed logins, and how many bad commands, one connection may make.
@@ -122,7 +123,8 @@ impl Door<'_> {
     async fn auth(&mut self, rest: &str) -> Result<Step, End> {
         let (name, initial) = rest.split_once(' ').map_or((rest, None), |(name, initial)| (name, Some(initial)));
         let Some(mechanism) = Mechanism::parse(name) else { return self.bad("504 5.5.4 unknown mechanism").await };
-        if !self.is_encrypted() && initial.is_none() {
+        if !self.is_encrypted() && (initial.is_none() || mechanism == Mechanism::Login) {
+            // Nothing more that is secret is asked for; the first message of LOGIN is but the user name.
             return self.answer("538 5.7.11 use STARTTLS first").await;
         }
         let first = match initial {

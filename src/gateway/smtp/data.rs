@@ -4,10 +4,10 @@
 use crate::domain::event::{EventCode, Outcome};
 use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
 use crate::gateway::smtp::session::Desk;
-use crate::gateway::smtp::{End, refusal_reply};
+use crate::gateway::smtp::{End, next_line, refusal_reply};
 use crate::policy::smtp;
-use crate::upstream::smtp::reply;
-use crate::upstream::wire::WireError;
+use crate::upstream::smtp::{BLOCK_TIMEOUT, DATA_TIMEOUT, DOT_TIMEOUT, reply};
+use crate::upstream::wire::{Wire, WireError};
 
 /// Longest line of a message. RFC 5321 says 1,000; real mail is longer.
 const MAX_MESSAGE_LINE: usize = 64 * 1024;
@@ -53,7 +53,7 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
 async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Result<(), End> {
     let Some(mut upstream) = desk.upstream.take() else { return Err(End::Quiet) };
     let begun = upstream.wire.send(b"DATA\r\n").await.is_ok()
-        && reply(&mut upstream.wire).await.is_ok_and(|answer| answer.code == 354);
+        && reply(&mut upstream.wire, DATA_TIMEOUT).await.is_ok_and(|answer| answer.code == 354);
     if !begun {
         desk.recipients = None;
         return refuse(desk, is_over, "451 4.3.0 the mail server behind this mailbox refused DATA").await;
@@ -63,7 +63,7 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         format!("<{unique}@{}>", desk.session.info.mailbox.domain())
     });
     let gone = || End::Say("451 4.3.0 the mail server behind this mailbox went away".to_owned());
-    upstream.wire.queue(&head(desk, header, &message_id)).await.map_err(|_| gone())?;
+    queue(&mut upstream.wire, &head(desk, header, &message_id)).await.ok_or_else(gone)?;
     let mut size = size;
     // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
     let mut next = if is_over { None } else { message_line(desk).await? };
@@ -74,11 +74,8 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
             desk.recipients = None;
             return refuse(desk, false, "552 5.3.4 message too big").await;
         }
-        if line.first() == Some(&b'.') {
-            upstream.wire.queue(b".").await.map_err(|_| gone())?;
-        }
-        upstream.wire.queue(&line).await.map_err(|_| gone())?;
-        upstream.wire.queue(b"\r\n").await.map_err(|_| gone())?;
+        let dot: &[u8] = if line.first() == Some(&b'.') { b"." } else { b"" };
+        queue(&mut upstream.wire, &[dot, &line, b"\r\n"].concat()).await.ok_or_else(gone)?;
         next = message_line(desk).await?;
     }
     let recipients = desk.recipients.take().unwrap_or_default();
@@ -94,7 +91,7 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         return desk.answer(&refusal_reply(&refusal, false)).await;
     }
     let answer = match upstream.wire.send(b".\r\n").await {
-        Ok(()) => reply(&mut upstream.wire).await.ok(),
+        Ok(()) => reply(&mut upstream.wire, DOT_TIMEOUT).await.ok(),
         Err(_) => None,
     };
     match answer.map(|answer| answer.code) {
@@ -120,6 +117,11 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
     }
 }
 
+/// Queues a piece of the message; an upstream that takes nothing for long is gone.
+async fn queue(upstream: &mut Wire, bytes: &[u8]) -> Option<()> {
+    tokio::time::timeout(BLOCK_TIMEOUT, upstream.queue(bytes)).await.ok()?.ok()
+}
+
 /// What goes before the body: a trace line, what RFC 6409 section 8 lets us add, the header as given without Bcc.
 fn head(desk: &Desk, header: &Header, message_id: &str) -> Vec<u8> {
     let (gatekeeper, info) = (&desk.gatekeeper, &desk.session.info);
@@ -140,7 +142,7 @@ fn head(desk: &Desk, header: &Header, message_id: &str) -> Vec<u8> {
 
 /// One line of the message, with its dot taken off; `None` at the end.
 async fn message_line(desk: &mut Desk) -> Result<Option<Vec<u8>>, End> {
-    match desk.client.line(MAX_MESSAGE_LINE).await {
+    match next_line(&mut desk.client, MAX_MESSAGE_LINE).await? {
         Ok(line) if line == b"." => Ok(None),
         Ok(mut line) => {
             if line.first() == Some(&b'.') {

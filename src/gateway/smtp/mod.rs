@@ -20,6 +20,8 @@ use crate::upstream::wire::{Wire, WireError};
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest command line; authentication lines may be longer (clients differ, tokens are long).
 const MAX_LINE: usize = 2048;
+/// How long a tool may think between two lines (RFC 5321 section 4.5.3.2.7).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Why a conversation ended.
 #[derive(Debug)]
@@ -38,6 +40,12 @@ impl From<WireError> for End {
             WireError::BadLine => Self::Say("500 5.5.2 lines end in CRLF and hold no NUL".to_owned()),
         }
     }
+}
+
+/// One line of the tool, within the time it has.
+async fn next_line(client: &mut Wire, max: usize) -> Result<Result<Vec<u8>, WireError>, End> {
+    let late = |_| End::Say("421 4.4.2 nothing was sent for five minutes".to_owned());
+    tokio::time::timeout(IDLE_TIMEOUT, client.line(max)).await.map_err(late)
 }
 
 /// The reply to a refusal; `is_auth` where AUTH is answered.
@@ -76,11 +84,13 @@ async fn say_goodbye(client: &mut Wire, end: End) {
         let _ = client.queue(format!("{text}\r\n").as_bytes()).await;
     }
     let _ = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
-}
-
-/// The verb of a command line in upper case, and the rest.
-fn verb(line: &[u8]) -> Option<(String, &str)> {
-    let text = std::str::from_utf8(line).ok()?;
-    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
-    Some((verb.to_ascii_uppercase(), rest))
+    // What the tool had sent on is taken off the socket: closing over it would make the network drop our last word.
+    let rest = async {
+        for _ in 0..64 {
+            if client.some(u64::MAX).await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), rest).await;
 }

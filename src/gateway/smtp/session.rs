@@ -5,9 +5,10 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::address::MailAddress;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
-use crate::gateway::smtp::{End, MAX_LINE, auth, data, refusal_reply, say_goodbye, verb};
+use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply, say_goodbye};
 use crate::policy::{Denial, smtp};
-use crate::upstream::smtp::{Connection, reply};
+use crate::protocol::smtp::{path, size, verb};
+use crate::upstream::smtp::{COMMAND_TIMEOUT, Connection, reply};
 use crate::upstream::wire::Wire;
 
 /// How many bad commands one session may send.
@@ -76,7 +77,7 @@ impl Desk {
     }
 
     async fn turn(&mut self) -> Result<(), End> {
-        let line = self.client.line(MAX_LINE).await?;
+        let line = next_line(&mut self.client, MAX_LINE).await??;
         let Some((verb, rest)) = verb(&line) else { return self.bad("500 5.5.2 command not understood").await };
         match verb.as_str() {
             "EHLO" => {
@@ -107,7 +108,8 @@ impl Desk {
     pub(super) async fn reset(&mut self) {
         if self.recipients.take().is_some()
             && let Some(upstream) = &mut self.upstream
-            && (upstream.wire.send(b"RSET\r\n").await.is_err() || reply(&mut upstream.wire).await.is_err())
+            && (upstream.wire.send(b"RSET\r\n").await.is_err()
+                || reply(&mut upstream.wire, COMMAND_TIMEOUT).await.is_err())
         {
             self.upstream = None;
         }
@@ -123,12 +125,12 @@ impl Desk {
         for parameter in parameters {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match name.to_ascii_uppercase().as_str() {
-                "SIZE" => match value.parse::<u64>() {
-                    Ok(size) if size > self.gatekeeper.max_message_bytes() => {
+                "SIZE" => match size(value) {
+                    Some(size) if size > self.gatekeeper.max_message_bytes() => {
                         return self.answer("552 5.3.4 message too big").await;
                     }
-                    Ok(_) => (),
-                    Err(_) => return self.bad("501 5.5.4 SIZE is not a number").await,
+                    Some(_) => (),
+                    None => return self.bad("501 5.5.4 SIZE is not a number").await,
                 },
                 "BODY" if ["7BIT", "8BITMIME"].iter().any(|known| value.eq_ignore_ascii_case(known)) => (),
                 // RFC 4954 section 5: an untrusted identity; never passed on.
@@ -196,10 +198,11 @@ impl Desk {
     async fn pass_on(&mut self, command: String, accepted: &str) -> Result<bool, End> {
         let Some(upstream) = &mut self.upstream else { return Ok(false) };
         let sent = upstream.wire.send(format!("{command}\r\n").as_bytes()).await.is_ok();
-        let answer = if sent { reply(&mut upstream.wire).await.ok() } else { None };
+        let answer = if sent { reply(&mut upstream.wire, COMMAND_TIMEOUT).await.ok() } else { None };
         match answer.map(|answer| answer.code) {
             Some(200..300) => self.answer(&format!("250 {accepted}")).await.map(|()| true),
-            Some(code @ 400..600) => self
+            // 421 and the refusals of AUTH speak of our connection, not of the tool's.
+            Some(code @ 400..600) if code != 421 && !(530..540).contains(&code) => self
                 .answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused", code / 100))
                 .await
                 .map(|()| false),
@@ -207,33 +210,6 @@ impl Desk {
                 (self.upstream, self.recipients) = (None, None);
                 self.answer("451 4.3.0 the mail server behind this mailbox went away").await.map(|()| false)
             }
-        }
-    }
-}
-
-/// `FROM:<address> PARAMETERS`, with nothing else in it (SM-05).
-fn path<'a>(rest: &'a str, word: &str) -> Option<(&'a str, Vec<&'a str>)> {
-    let (head, rest) = rest.split_at_checked(word.len())?;
-    if !head.eq_ignore_ascii_case(word) {
-        return None;
-    }
-    let (address, parameters) = rest.trim_start_matches(' ').strip_prefix('<')?.split_once('>')?;
-    if !(parameters.is_empty() || parameters.starts_with(' ')) || address.contains(['<', ' ', '"']) {
-        return None;
-    }
-    Some((address, parameters.split(' ').filter(|word| !word.is_empty()).collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::path;
-
-    #[test]
-    fn only_a_plain_path_is_taken() {
-        assert_eq!(path("FROM:<a@b> SIZE=1", "FROM:"), Some(("a@b", vec!["SIZE=1"])));
-        assert_eq!(path("from: <>", "FROM:"), Some(("", vec![])));
-        for wrong in ["FROM:a@b", "FROM:<a@b", "FROM:<a@b>AUTH=<>", "FROM:<a b@c>", "FROM:<<a@b>>", "TO:<a@b>", "FRO"] {
-            assert_eq!(path(wrong, "FROM:").filter(|(address, _)| !address.is_empty()), None, "{wrong}");
         }
     }
 }

@@ -1,32 +1,85 @@
 //! `/api/v1/audit`.
 
 use axum::Json;
-use axum::extract::Query;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::audit::Filter;
-use crate::http::admin::{Caller, READERS};
+use crate::audit::record::Record;
+use crate::crypto::encoding::base64url;
+use crate::domain::fault::Fault;
+use crate::http::admin::caller::{Caller, Readers, Roles};
+use crate::http::admin::input::Query;
 use crate::http::problem::Problem;
 
-#[derive(Deserialize)]
+/// Which events.
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
+    /// Only those after this number; from the first when absent.
     after: Option<i64>,
+    /// At most so many, 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 
-pub(super) async fn list(caller: Caller, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    let state = caller.with_role(READERS).await?;
-    let filter = Filter {
-        after_seq: page.after.unwrap_or(0),
-        limit: page.limit.unwrap_or(100).clamp(1, 1000),
-        ..Filter::default()
-    };
-    Ok(Json(json!({ "events": state.audit.list(filter).await? })))
+/// Events in their order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEvents)]
+pub(super) struct List {
+    events: Vec<Record>,
 }
 
-pub(super) async fn verify(caller: Caller) -> Result<Json<Value>, Problem> {
-    let verified = caller.with_role(READERS).await?.audit.verify().await?;
-    Ok(Json(json!({ "whole": true, "events": verified.events, "head": verified.head_hex })))
+/// The chain is as it was written.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Verification)]
+pub(super) struct Verified {
+    whole: bool,
+    /// How many events it holds.
+    events: i64,
+    /// The hash of the last one, in hexadecimal.
+    head: String,
+    /// How many checkpoints were signed; all are good.
+    checkpoints: usize,
+    /// The last event that a checkpoint covers.
+    covered: i64,
+    /// The public key that checkpoints are verified with: Ed25519, 32 octets in base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+/// Events
+#[utoipa::path(get, path = "/audit", operation_id = "audit_list", tag = "audit", params(Page),
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = List)))]
+pub(super) async fn list(caller: Caller<Readers>, Query(page): Query<Page>) -> Result<Json<List>, Problem> {
+    let limit = page.limit.unwrap_or(100);
+    if !(1..=1000).contains(&limit) {
+        return Err(Problem::new(Fault::Invalid, "limit must be 1 to 1000"));
+    }
+    let filter = Filter { after_seq: page.after.unwrap_or(0), limit, ..Filter::default() };
+    Ok(Json(List { events: caller.state.audit.list(filter).await? }))
+}
+
+/// Walk the whole chain
+///
+/// A chain that is not as it was written is a conflict, whose detail names the first bad record.
+#[utoipa::path(get, path = "/audit/verify", operation_id = "audit_verify", tag = "audit",
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))),
+    responses((status = 200, body = Verified), (status = 409)))]
+pub(super) async fn verify(caller: Caller<Readers>) -> Result<Json<Verified>, Problem> {
+    let audit = &caller.state.audit;
+    let found = audit.verify().await.inspect_err(|error| {
+        if error.first_bad_seq().is_some() {
+            tracing::error!(%error, "the audit log was changed by somebody else");
+        }
+    })?;
+    Ok(Json(Verified {
+        whole: true,
+        events: found.events,
+        head: found.head_hex,
+        checkpoints: found.checkpoints,
+        covered: found.covered,
+        key: audit.public_key().map(base64url),
+    }))
 }

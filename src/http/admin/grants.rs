@@ -1,127 +1,248 @@
 //! `/api/v1/grants`, and why a command was or would be refused.
 
 use axum::Json;
-use axum::extract::{Path, Query};
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use crate::audit::record::Record;
 use crate::domain::bounds::Bounds;
+use crate::domain::client::Status;
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Fault;
 use crate::domain::grant::{Grant, SessionTtl};
-use crate::domain::id::{GrantId, VerdictId};
-use crate::domain::scope::ScopeSet;
-use crate::http::admin::{ADMINS, Body, Caller, READERS, id};
+use crate::domain::id::{ClientId, GrantId, MailboxId, VerdictId};
+use crate::domain::scope::{Scope, ScopeSet};
+use crate::http::admin::caller::{Admins, Caller, Readers, Roles};
+use crate::http::admin::input::{Body, Named, Query, id};
 use crate::http::problem::Problem;
 use crate::policy::{self, Rights};
-use crate::registry::NewGrant;
+use crate::registry::{self, RegistryError};
 
-#[derive(Deserialize)]
+/// A grant to make.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewGrantBody {
-    /// Id or name.
+pub(super) struct NewGrant {
+    /// Who: id or name.
     client: String,
-    /// Id or address.
+    /// Where: id or address.
     mailbox: String,
-    /// Space-separated.
+    /// What: scopes, separated by spaces.
+    #[schema(value_type = String, example = "mail.read mail.flag")]
     scope: ScopeSet,
     #[serde(default)]
     bounds: Bounds,
+    /// Life of an access token; 300 when absent.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 3600)]
     token_ttl_secs: Option<u32>,
-    /// 0: ends with the token.
+    /// Longest session; 0: ends with its token; 3600 when absent.
     #[serde(default)]
+    #[schema(maximum = 86400)]
     session_ttl_secs: Option<u32>,
-    /// RFC 3339.
+    /// When it ends by itself.
     #[serde(default)]
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// Either the id of a verdict, or client, mailbox and command.
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Explain {
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// The verdict id of a refusal.
     verdict: Option<String>,
+    /// Id or name.
     client: Option<String>,
+    /// Id or address.
     mailbox: Option<String>,
+    /// An IMAP command without its tag.
     command: Option<String>,
 }
 
-pub(super) async fn list(caller: Caller) -> Result<Json<Value>, Problem> {
-    let grants = caller.with_role(READERS).await?.registry.list_grants().await?;
-    Ok(Json(json!({ "grants": grants.iter().map(view).collect::<Vec<_>>() })))
+/// A standing permission.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Grant)]
+pub(super) struct View {
+    #[schema(value_type = String, example = "gra_00000000000a")]
+    id: GrantId,
+    #[schema(value_type = String)]
+    client_id: ClientId,
+    #[schema(value_type = String)]
+    mailbox_id: MailboxId,
+    #[schema(value_type = String, example = "mail.read mail.flag")]
+    scope: ScopeSet,
+    bounds: Bounds,
+    status: Status,
+    token_ttl_secs: u32,
+    /// 0: ends with its token.
+    session_ttl_secs: i64,
+    /// When it ends by itself; `null`: not planned.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
 }
 
-pub(super) async fn show(caller: Caller, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
-    let grant: GrantId = id(&text)?;
-    Ok(Json(view(&caller.with_role(READERS).await?.registry.find_grant(&grant).await?)))
-}
-
-pub(super) async fn add(caller: Caller, Body(new): Body<NewGrantBody>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let registry = &caller.with_role(ADMINS).await?.registry;
-    let invalid = |text: &str| Problem::new(Fault::Invalid, text);
-    let token_ttl_secs = new.token_ttl_secs.unwrap_or(Grant::DEFAULT_TOKEN_TTL_SECS);
-    let session_ttl = match new.session_ttl_secs {
-        None => SessionTtl::DEFAULT,
-        Some(secs) => {
-            SessionTtl::from_secs(i64::from(secs)).ok_or_else(|| invalid("session_ttl_secs must be 0 to 86400"))?
+impl From<Grant> for View {
+    fn from(grant: Grant) -> Self {
+        Self {
+            id: grant.id,
+            client_id: grant.client_id,
+            mailbox_id: grant.mailbox_id,
+            scope: grant.scopes,
+            bounds: grant.bounds,
+            status: grant.status,
+            token_ttl_secs: grant.token_ttl_secs,
+            session_ttl_secs: grant.session_ttl.to_secs(),
+            expires_at: grant.expires_at.map(Timestamp::to_rfc3339),
+            created_at: grant.created_at.to_rfc3339(),
         }
-    };
-    let expires_at = match new.expires_at {
-        None => None,
-        Some(text) => Some(Timestamp::parse_rfc3339(&text).ok_or_else(|| invalid("expires_at must be RFC 3339"))?),
-    };
-    let grant = NewGrant {
+    }
+}
+
+/// All of them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Grants)]
+pub(super) struct List {
+    grants: Vec<View>,
+}
+
+/// What a command would get now.
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = Decision)]
+pub(super) struct Decision {
+    permitted: bool,
+    /// The grant it stands on; `null`: there is none in force.
+    #[schema(value_type = Option<String>)]
+    grant_id: Option<GrantId>,
+    /// The rule that refuses it.
+    rule: Option<String>,
+    /// The scope that is missing.
+    needs: Option<&'static str>,
+    /// What was asked for.
+    asked: Option<String>,
+    text: Option<String>,
+}
+
+/// What was recorded of a refusal, or what a command would get.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Explanation {
+    /// For a verdict.
+    Recorded(Box<Record>),
+    /// For client, mailbox and command.
+    Now(Decision),
+}
+
+/// All grants
+#[utoipa::path(get, path = "/grants", operation_id = "grant_list", tag = "grant",
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = List)))]
+pub(super) async fn list(caller: Caller<Readers>) -> Result<Json<List>, Problem> {
+    let grants = caller.registry().list_grants().await?;
+    Ok(Json(List { grants: grants.into_iter().map(View::from).collect() }))
+}
+
+/// One grant
+#[utoipa::path(get, path = "/grants/{id}", operation_id = "grant_show", tag = "grant",
+    params(("id" = String, Path, description = "Id")),
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = View)))]
+pub(super) async fn show(caller: Caller<Readers>, named: Named) -> Result<Json<View>, Problem> {
+    Ok(Json(caller.registry().find_grant(&named.id()?).await?.into()))
+}
+
+/// Let a client into a mailbox
+///
+/// One grant per client and mailbox.
+#[utoipa::path(post, path = "/grants", operation_id = "grant_add", tag = "grant", request_body = NewGrant,
+    extensions(("x-mailwarden-roles" = json!(Admins::ALL))),
+    responses((status = 201, body = View), (status = 404), (status = 409)))]
+pub(super) async fn add(
+    caller: Caller<Admins>,
+    Body(new): Body<NewGrant>,
+) -> Result<(StatusCode, Json<View>), Problem> {
+    let registry = caller.registry();
+    let grant = registry::NewGrant {
+        session_ttl: session_ttl(new.session_ttl_secs)?,
+        expires_at: moment(new.expires_at.as_deref())?,
         client: registry.find_client(&new.client).await?.id,
         mailbox: registry.find_mailbox(&new.mailbox).await?.id,
         scopes: new.scope,
         bounds: new.bounds,
-        token_ttl_secs,
-        session_ttl,
-        expires_at,
+        token_ttl_secs: new.token_ttl_secs.unwrap_or(Grant::DEFAULT_TOKEN_TTL_SECS),
     };
-    Ok((StatusCode::CREATED, Json(view(&registry.add_grant(&caller.actor(), grant).await?))))
+    Ok((StatusCode::CREATED, Json(registry.add_grant(&caller.actor(), grant).await?.into())))
 }
 
-pub(super) async fn remove(caller: Caller, Path(text): Path<String>) -> Result<StatusCode, Problem> {
-    let grant: GrantId = id(&text)?;
-    caller.with_role(ADMINS).await?.registry.remove_grant(&caller.actor(), &grant).await?;
+fn session_ttl(secs: Option<u32>) -> Result<SessionTtl, Problem> {
+    let Some(secs) = secs else { return Ok(SessionTtl::DEFAULT) };
+    let invalid = || Problem::new(Fault::Invalid, "session_ttl_secs must be 0 to 86400");
+    SessionTtl::from_secs(i64::from(secs)).ok_or_else(invalid)
+}
+
+fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let invalid = || Problem::new(Fault::Invalid, "expires_at must be RFC 3339");
+    Timestamp::parse_rfc3339(text).map(Some).ok_or_else(invalid)
+}
+
+/// Remove a grant; its sessions end
+#[utoipa::path(delete, path = "/grants/{id}", operation_id = "grant_remove", tag = "grant",
+    params(("id" = String, Path, description = "Id")),
+    extensions(("x-mailwarden-roles" = json!(Admins::ALL))),
+    responses((status = 204), (status = 409)))]
+pub(super) async fn remove(caller: Caller<Admins>, named: Named) -> Result<StatusCode, Problem> {
+    caller.registry().remove_grant(&caller.actor(), &named.id()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// By verdict: what was asked and which rule refused it. By client, mailbox and command: what would happen now.
-pub(super) async fn explain(caller: Caller, Query(asked): Query<Explain>) -> Result<Json<Value>, Problem> {
-    let state = caller.with_role(READERS).await?;
-    if let Some(verdict) = &asked.verdict {
-        let verdict: VerdictId = id(verdict)?;
-        let record = state.audit.find_verdict(&verdict).await?;
-        let record = record.ok_or_else(|| Problem::new(Fault::NotFound, "no such verdict"))?;
-        return serde_json::to_value(record).map(Json).map_err(|_| Problem::new(Fault::Internal, "unreadable record"));
+/// Why a command was refused, or what it would get
+#[utoipa::path(get, path = "/grants/explain", operation_id = "grant_explain", tag = "grant", params(Asked),
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))),
+    responses((status = 200, body = Explanation), (status = 404)))]
+pub(super) async fn explain(caller: Caller<Readers>, Query(asked): Query<Asked>) -> Result<Json<Explanation>, Problem> {
+    match (asked.verdict, asked.client, asked.mailbox, asked.command) {
+        (Some(verdict), None, None, None) => {
+            let verdict: VerdictId = id(&verdict)?;
+            let record = caller.state.audit.find_verdict(&verdict).await?;
+            let record = record.ok_or_else(|| Problem::new(Fault::NotFound, "no such verdict"))?;
+            Ok(Json(Explanation::Recorded(Box::new(record))))
+        }
+        (None, Some(client), Some(mailbox), Some(command)) => {
+            decision(caller.registry(), &client, &mailbox, &command).await.map(Explanation::Now).map(Json)
+        }
+        _ => Err(Problem::new(Fault::Invalid, "give verdict, or client, mailbox and command")),
     }
-    let (Some(client), Some(mailbox), Some(command)) = (asked.client, asked.mailbox, asked.command) else {
-        return Err(Problem::new(Fault::Invalid, "give verdict, or client, mailbox and command"));
-    };
-    let client = state.registry.find_client(&client).await?;
-    let mailbox = state.registry.find_mailbox(&mailbox).await?;
-    let Ok((_, _, grant)) = state.registry.grant_for(&client.id, &mailbox.address).await else {
-        return Ok(Json(
-            json!({ "permitted": false, "rule": "grant", "text": "no grant in force for this client and mailbox" }),
-        ));
-    };
-    let rights = Rights { scopes: grant.scopes, bounds: grant.bounds, mailbox: mailbox.address };
-    Ok(Json(match policy::explain(&rights, &command) {
-        Ok(()) => json!({ "permitted": true, "grant_id": grant.id }),
-        Err(denial) => json!({
-            "permitted": false, "grant_id": grant.id, "rule": denial.rule, "needs": denial.needs.map(crate::domain::scope::Scope::as_str),
-            "asked": denial.asked, "text": denial.text,
-        }),
-    }))
 }
 
-fn view(grant: &Grant) -> Value {
-    json!({
-        "id": grant.id, "client_id": grant.client_id, "mailbox_id": grant.mailbox_id, "scope": grant.scopes, "bounds": grant.bounds,
-        "status": grant.status.as_str(), "token_ttl_secs": grant.token_ttl_secs, "session_ttl_secs": grant.session_ttl.to_secs(),
-        "expires_at": grant.expires_at.map(Timestamp::to_rfc3339), "created_at": grant.created_at.to_rfc3339(),
+async fn decision(
+    registry: &registry::Registry,
+    client: &str,
+    mailbox: &str,
+    command: &str,
+) -> Result<Decision, Problem> {
+    let client = registry.find_client(client).await?;
+    let mailbox = registry.find_mailbox(mailbox).await?;
+    let grant = match registry.grant_for(&client.id, &mailbox.address).await {
+        Ok((_, _, grant)) => grant,
+        Err(RegistryError::Denied) => {
+            let text = Some("no grant in force for this client and mailbox".to_owned());
+            return Ok(Decision { rule: Some("grant".to_owned()), text, ..Decision::default() });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let rights = Rights { scopes: grant.scopes, bounds: grant.bounds, mailbox: mailbox.address };
+    let grant_id = Some(grant.id);
+    Ok(match policy::explain(&rights, command) {
+        Ok(()) => Decision { permitted: true, grant_id, ..Decision::default() },
+        Err(denial) => Decision {
+            permitted: false,
+            grant_id,
+            rule: Some(denial.rule.to_string()),
+            needs: denial.needs.map(Scope::as_str),
+            asked: Some(denial.asked),
+            text: Some(denial.text),
+        },
     })
 }

@@ -1,38 +1,94 @@
-//! `/api/v1/sessions`: the running sessions of this node.
+//! `/api/v1/sessions`: the running sessions of all nodes.
+
+use std::net::IpAddr;
 
 use axum::Json;
-use axum::extract::Path;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::domain::address::MailAddress;
 use crate::domain::event::{AuditEvent, EventCode, Outcome};
 use crate::domain::fault::Fault;
-use crate::domain::id::SessionId;
-use crate::domain::session::SessionInfo;
-use crate::http::admin::{Caller, GUARDS, READERS, id};
+use crate::domain::id::{ClientId, GrantId, NodeId, SessionId};
+use crate::domain::session::{Protocol, SessionInfo};
+use crate::http::admin::caller::{Caller, Guards, Readers, Roles};
+use crate::http::admin::input::Named;
 use crate::http::problem::Problem;
 
-pub(super) async fn list(caller: Caller) -> Result<Json<Value>, Problem> {
-    let sessions = caller.with_role(READERS).await?.registry.sessions().list();
-    Ok(Json(json!({ "sessions": sessions.iter().map(view).collect::<Vec<_>>() })))
+/// One connection of a tool.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(super) struct View {
+    #[schema(value_type = String, example = "ses_00000000000a")]
+    id: SessionId,
+    /// Where it runs.
+    #[schema(value_type = String)]
+    node: NodeId,
+    #[schema(value_type = String)]
+    client_id: ClientId,
+    /// The address of the mailbox it works in.
+    #[schema(value_type = String, format = Email)]
+    mailbox: MailAddress,
+    #[schema(value_type = String)]
+    grant_id: GrantId,
+    protocol: Protocol,
+    /// The address it comes from.
+    #[schema(value_type = String)]
+    source: IpAddr,
+    #[schema(format = DateTime)]
+    started_at: String,
+    /// When it ends at the latest.
+    #[schema(format = DateTime)]
+    ends_at: String,
 }
 
-pub(super) async fn kill(caller: Caller, Path(text): Path<String>) -> Result<StatusCode, Problem> {
-    let session: SessionId = id(&text)?;
-    let state = caller.with_role(GUARDS).await?;
-    let event = AuditEvent::new(EventCode::SessionKilled, caller.actor(), Outcome::Success).session(&session);
-    state.audit.record(event).await?;
-    if state.registry.sessions().kill(&session) {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Problem::new(Fault::NotFound, "no such session on this node"))
+impl From<(NodeId, SessionInfo)> for View {
+    fn from((node, session): (NodeId, SessionInfo)) -> Self {
+        Self {
+            id: session.id,
+            node,
+            client_id: session.client_id,
+            mailbox: session.mailbox,
+            grant_id: session.grant_id,
+            protocol: session.protocol,
+            source: session.source,
+            started_at: session.started_at.to_rfc3339(),
+            ends_at: session.ends_at.to_rfc3339(),
+        }
     }
 }
 
-fn view(session: &SessionInfo) -> Value {
-    json!({
-        "id": session.id, "client_id": session.client_id, "mailbox": session.mailbox, "grant_id": session.grant_id,
-        "protocol": session.protocol, "source": session.source, "started_at": session.started_at.to_rfc3339(),
-        "ends_at": session.ends_at.to_rfc3339(),
-    })
+/// All of them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sessions)]
+pub(super) struct List {
+    sessions: Vec<View>,
+}
+
+/// The running sessions of all nodes
+#[utoipa::path(get, path = "/sessions", operation_id = "session_list", tag = "session",
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = List)))]
+pub(super) async fn list(caller: Caller<Readers>) -> Result<Json<List>, Problem> {
+    let sessions = caller.registry().list_sessions().await?;
+    Ok(Json(List { sessions: sessions.into_iter().map(View::from).collect() }))
+}
+
+/// End one session, at once, on whichever node it runs
+#[utoipa::path(delete, path = "/sessions/{id}", operation_id = "session_kill", tag = "session",
+    params(("id" = String, Path, description = "Id")),
+    extensions(("x-mailwarden-roles" = json!(Guards::ALL))), responses((status = 204)))]
+pub(super) async fn kill(caller: Caller<Guards>, named: Named) -> Result<StatusCode, Problem> {
+    let id: SessionId = named.id()?;
+    let running = caller.registry().list_sessions().await?.into_iter().find(|(_, session)| session.id == id);
+    let (_, running) = running.ok_or_else(|| Problem::new(Fault::NotFound, "no such session"))?;
+    let event = AuditEvent::new(EventCode::SessionKilled, caller.actor(), Outcome::Success)
+        .session(&id)
+        .client(&running.client_id)
+        .mailbox(&running.mailbox_id)
+        .grant(&running.grant_id);
+    caller.state.audit.record(event).await?;
+    // One that has ended by itself meanwhile is what was asked for.
+    caller.registry().kill_session(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

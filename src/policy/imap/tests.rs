@@ -1,6 +1,7 @@
 //! The table, command by command.
 
-use super::{State, decide};
+use super::table::{self, Needs};
+use super::{State, decide, decide_unparsed};
 use crate::domain::bounds::Bounds;
 use crate::domain::scope::{Preset, Scope, ScopeSet};
 use crate::policy::Rights;
@@ -57,7 +58,7 @@ const MUTATING: [(&str, Scope); 19] = [
 ];
 
 #[test]
-fn a_read_only_session_is_refused_every_change() {
+fn im_07_a_read_only_session_is_refused_every_change() {
     let reader = rights(Preset::Backup.scopes(), "{}");
     for (line, needs) in MUTATING {
         assert_eq!(outcome(&reader, false, line), format!("!{}", needs.as_str()), "{line}");
@@ -76,7 +77,7 @@ fn a_full_session_is_refused_nothing_of_the_mailbox() {
 }
 
 #[test]
-fn reading_leaves_no_trace() {
+fn im_07_reading_leaves_no_trace() {
     let reader = rights(Preset::Backup.scopes(), "{}");
     assert_eq!(outcome(&reader, false, "SELECT INBOX"), "EXAMINE INBOX");
     assert_eq!(outcome(&reader, false, "FETCH 1 (FLAGS BODY[])"), "FETCH 1 (FLAGS BODY.PEEK[])");
@@ -115,7 +116,7 @@ fn metadata_never_shows_content() {
 }
 
 #[test]
-fn append_only_cannot_read() {
+fn im_10_append_only_cannot_read() {
     let append = rights(Preset::Restore.scopes(), "{}");
     for line in ["SELECT INBOX", "FETCH 1 FLAGS", "SEARCH ALL", "STATUS INBOX (MESSAGES)", "IDLE"] {
         assert_eq!(outcome(&append, false, line), "!mail.metadata", "{line}");
@@ -125,7 +126,7 @@ fn append_only_cannot_read() {
 }
 
 #[test]
-fn folder_bounds_hold_under_every_spelling() {
+fn im_08_folder_bounds_hold_under_every_spelling() {
     let bounded = rights(Preset::Full.scopes(), r#"{"folders":["INBOX","Archive/*"]}"#);
     for line in [
         "SELECT Sent",
@@ -163,5 +164,121 @@ fn what_is_not_named_is_never_permitted() {
         "FETCH 1 BINARY[1]",
     ] {
         assert_eq!(outcome(&full, true, line), "!never", "{line}");
+    }
+}
+
+/// Every command of the standards and of the extensions that servers have, by kind: `s` needs no right, `m r f a o d` one of the
+/// scopes that begin so, `-` is never permitted.
+const KNOWN: &str = "s CAPABILITY,s NOOP,s LOGOUT,s ID,- STARTTLS,- LOGIN,- AUTHENTICATE,- UNAUTHENTICATE,s ENABLE,- COMPRESS,- LANGUAGE,\
+    - COMPARATOR,m SELECT,m EXAMINE,o CREATE,d DELETE,o RENAME,o SUBSCRIBE,o UNSUBSCRIBE,ma LIST,ma LSUB,- XLIST,- RLIST,- RLSUB,\
+    ma NAMESPACE,m STATUS,a APPEND,- REPLACE,- UID REPLACE,m IDLE,- NOTIFY,s CLOSE,s UNSELECT,s CHECK,d EXPUNGE,d UID EXPUNGE,m SEARCH,\
+    m UID SEARCH,- ESEARCH,- CANCELUPDATE,- SORT,- UID SORT,- THREAD,- UID THREAD,m FETCH,m UID FETCH,fd STORE,fd UID STORE,oa COPY,\
+    oa UID COPY,o MOVE,o UID MOVE,- GETACL,- MYRIGHTS,- LISTRIGHTS,- SETACL,- DELETEACL,- GETQUOTA,- GETQUOTAROOT,- SETQUOTA,\
+    - GETMETADATA,- GETANNOTATION,- SETMETADATA,- SETANNOTATION,- GENURLAUTH,- URLFETCH,- RESETKEY,- CONVERT,- UID CONVERT,\
+    - CONVERSIONS,- GETJMAPACCESS,- XFER,- DUMP,- UNDUMP,- XWARMUP,- XSTATS,- XAPPLEPUSHSERVICE,- XCLIENT,- X-ANYTHING";
+
+#[test]
+fn im_07_every_known_command_has_its_row() {
+    let letter = |scope: &Scope| scope.as_str().trim_start_matches("mail.").chars().next().unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in KNOWN.split(',') {
+        let (kind, name) = entry.trim().split_once(' ').unwrap();
+        seen.insert(name.trim_start_matches("UID ").to_owned());
+        let found = match table::needs(name).unwrap_or_else(|| panic!("{name} has no row")) {
+            Needs::Session => "s".to_owned(),
+            Needs::Never(_) => "-".to_owned(),
+            Needs::AnyOf(scopes) => scopes.iter().map(letter).collect(),
+        };
+        let sorted = |text: &str| text.chars().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(sorted(&found), sorted(kind), "{name}");
+    }
+    for (name, _) in table::COMMANDS {
+        assert!(seen.contains(*name), "{name} is not among the known commands");
+    }
+    assert!(table::COMMANDS.is_sorted_by_key(|(name, _)| *name), "the rows stand in order of their names");
+    assert_eq!(table::needs("FROBNICATE"), None);
+}
+
+#[test]
+fn im_07_no_set_of_scopes_gives_more_than_the_table_says() {
+    let samples = MUTATING.iter().map(|(line, _)| *line).chain([
+        "NOOP",
+        "CHECK",
+        "CLOSE",
+        "UNSELECT",
+        "IDLE",
+        "NAMESPACE",
+        "SELECT a",
+        "EXAMINE a",
+        "STATUS a (MESSAGES)",
+        "LIST \"\" *",
+        "LSUB \"\" *",
+        "SEARCH ALL",
+        "SEARCH TEXT x",
+        "FETCH 1 FLAGS",
+        "FETCH 1 BODY[]",
+        "UID EXPUNGE 1",
+        "RENAME INBOX a",
+        "COMPRESS DEFLATE",
+        "SORT (DATE) UTF-8 ALL",
+        "THREAD REFERENCES UTF-8 ALL",
+        "GETQUOTA \"\"",
+        "GETQUOTAROOT a",
+        "SETQUOTA \"\" (STORAGE 1)",
+        "LOGIN a b",
+        "AUTHENTICATE PLAIN",
+    ]);
+    for line in samples {
+        let body = command::parse(format!("A {line}\r\n").as_bytes()).unwrap().body;
+        let row = table::needs(&command::name(&body)).unwrap();
+        for bits in 0_u32..128 {
+            let scopes: ScopeSet = Scope::ALL
+                .into_iter()
+                .enumerate()
+                .filter(|(place, _)| bits >> place & 1 == 1)
+                .map(|(_, s)| s)
+                .collect();
+            let is_permitted = !outcome(&rights(scopes, "{}"), true, line).starts_with('!');
+            match row {
+                Needs::Session => assert!(is_permitted, "{line} with {scopes}"),
+                Needs::Never(_) => assert!(!is_permitted, "{line} with {scopes}"),
+                Needs::AnyOf(any) => assert!(!is_permitted || scopes.allows_any(any), "{line} with {scopes}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn im_09_a_pattern_goes_upstream_in_its_shortest_form() {
+    let reader = rights(Preset::Backup.scopes(), "{}");
+    for (asked, said) in [
+        ("*", "*"),
+        ("%", "%"),
+        ("%*%", "*"),
+        ("%%%", "%"),
+        ("a%*b**c%%", "a*b*c%"),
+        ("\"a b%*\"", "\"a b*\""),
+        ("{3}\r\n%*%", "*"),
+    ] {
+        assert_eq!(outcome(&reader, false, &format!("LIST \"\" {asked}")), format!("LIST \"\" {said}"), "{asked}");
+        assert_eq!(outcome(&reader, false, &format!("LSUB \"\" {asked}")), format!("LSUB \"\" {said}"), "{asked}");
+    }
+    assert_eq!(outcome(&reader, false, &format!("LIST \"\" {}", "%*".repeat(200))), "LIST \"\" *");
+    assert_eq!(
+        outcome(&reader, false, &format!("LIST \"\" {}", "a*".repeat(8))),
+        format!("LIST \"\" {}", "a*".repeat(8))
+    );
+    assert_eq!(outcome(&reader, false, &format!("LIST \"\" {}", "a*".repeat(9))), "!pattern");
+}
+
+#[test]
+fn what_the_parser_does_not_know_is_denied_by_its_name() {
+    let denied = |line: &str| decide_unparsed(line.as_bytes()).map(|denial| denial.asked);
+    assert_eq!(denied("setacl INBOX a lrs\r\n").as_deref(), Some("SETACL"));
+    assert_eq!(denied("uid Replace 1 INBOX {1}\r\n").as_deref(), Some("UID REPLACE"));
+    assert_eq!(denied("X-GM-RAW\r\n").as_deref(), Some("X-GM-RAW"));
+    for malformed in ["STORE 1 (UNCHANGEDSINCE 9) +FLAGS (a)", "NOOP x", "FROBNICATE", "", " ", "UID", "\0X", "X\u{e9}"]
+    {
+        assert_eq!(denied(malformed), None, "{malformed:?}");
     }
 }

@@ -84,6 +84,8 @@ pub fn mailbox_name(mailbox: &Mailbox<'_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
     use imap_codec::encode::Fragment;
 
     use super::{parse, parse_append, serialise, serialise_append};
@@ -127,5 +129,36 @@ mod tests {
     fn what_goes_out_is_our_spelling() {
         let command = parse(b"x sElEcT {5}\r\nDraft\r\n").unwrap();
         assert_eq!(bytes(serialise("M1", command.body).unwrap()), "M1 SELECT {5}\r\nDraft\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn im_03_what_is_serialised_is_the_command_that_was_parsed(
+            text in "[a-z0-9]{1,4} (SELECT|STATUS|SEARCH|FETCH|STORE|COPY|LIST|RENAME|ENABLE|UID FETCH) [ -~]{0,40}",
+            name in "[ -~]{0,12}",
+            octets in proptest::collection::vec(1_u8.., 0..12),
+        ) {
+            let literal = [format!("a SEARCH SUBJECT {{{}+}}\r\n", octets.len()).as_bytes(), &octets, b"\r\n"].concat();
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            for line in [format!("{text}\r\n").into_bytes(), format!("a SELECT \"{quoted}\"\r\n").into_bytes(), literal] {
+                let Ok(command) = parse(&line) else { continue };
+                let tag = command.tag.as_ref().to_owned();
+                let said: Vec<u8> = serialise(&tag, command.body.clone())
+                    .unwrap()
+                    .into_iter()
+                    .flat_map(|fragment| match fragment {
+                        Fragment::Line { data } | Fragment::Literal { data, .. } => data,
+                    })
+                    .collect();
+                let again = parse(&said);
+                prop_assert!(again.is_ok(), "{}", String::from_utf8_lossy(&said));
+                prop_assert_eq!(again.unwrap(), command);
+            }
+        }
+
+        #[test]
+        fn noise_is_no_command(noise in any::<Vec<u8>>()) {
+            prop_assert!(parse(&noise).is_err() && parse_append(&noise).is_none());
+        }
     }
 }

@@ -48,6 +48,8 @@ pub fn split_tag(line: &[u8]) -> Option<(&str, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
     use super::{BadLiteral, literal_at_end, split_tag};
 
     #[test]
@@ -86,5 +88,37 @@ mod tests {
             assert_eq!(split_tag(wrong), None);
         }
         assert_eq!(split_tag(&[&[b'a'; 127][..], b" NOOP"].concat()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_literal_is_found_as_it_was_written(head in "[ -~]{0,30}", length in any::<u32>(), is_sync in any::<bool>()) {
+            let plus = if is_sync { "" } else { "+" };
+            let line = format!("{head} {{{length}{plus}}}");
+            let literal = literal_at_end(line.as_bytes()).unwrap().unwrap();
+            prop_assert_eq!((literal.length, literal.is_sync, literal.at), (u64::from(length), is_sync, head.len() + 1));
+        }
+
+        #[test]
+        fn what_is_no_literal_to_us_has_no_second_reading(line in "[ -~]{0,12}\\{[0-9]{0,3}[0-9+ -]{0,2}\\}?") {
+            // Whoever reads digits between braces at the end of a line as a length must find what we find.
+            let lenient = line.strip_suffix('}').and_then(|body| body.rsplit_once('{')).map(|(_, inner)| inner);
+            match literal_at_end(line.as_bytes()) {
+                Ok(None) => prop_assert!(lenient.is_none(), "{line}"),
+                Ok(Some(literal)) => {
+                    let said = format!("{}{}", literal.length, if literal.is_sync { "" } else { "+" });
+                    prop_assert_eq!(lenient, Some(said.as_str()));
+                }
+                Err(BadLiteral) => prop_assert!(lenient.is_some(), "{line}"),
+            }
+        }
+
+        #[test]
+        fn a_tag_and_its_rest_make_up_the_line(line in proptest::collection::vec(any::<u8>(), 0..40)) {
+            if let Some((tag, rest)) = split_tag(&line) {
+                prop_assert_eq!([tag.as_bytes(), b" ", rest].concat(), line.as_slice());
+                prop_assert!(tag.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+'));
+            }
+        }
     }
 }

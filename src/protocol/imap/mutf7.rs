@@ -62,6 +62,8 @@ pub fn encode(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
     use super::{decode, encode};
 
     #[test]
@@ -77,6 +79,19 @@ mod tests {
     fn other_spellings_are_no_names() {
         for wrong in [&b"&AEE-"[..], b"&", b"&U", b"&U,BTFw", b"&AA-", b"&2AA-", b"&U,BTFw-&ZeVnLIqe-", b"\xc3\xa9"] {
             assert_eq!(decode(wrong), None, "{}", String::from_utf8_lossy(wrong));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn im_08_every_name_has_one_spelling(name in "\\PC{0,30}", spelled in "[A-Za-z0-9+,/&-]{0,24}", noise in any::<Vec<u8>>()) {
+            prop_assert_eq!(decode(encode(&name).as_bytes()), Some(name));
+            if let Some(found) = decode(spelled.as_bytes()) {
+                prop_assert_eq!(encode(&found), spelled);
+            }
+            if let Some(found) = decode(&noise) {
+                prop_assert_eq!(encode(&found).into_bytes(), noise);
+            }
         }
     }
 }

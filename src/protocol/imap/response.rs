@@ -72,16 +72,27 @@ pub fn kind(line: &[u8]) -> Kind<'_> {
     }
 }
 
-/// Takes response codes off a status text that speak of the upstream itself: what it can do, and where else to go.
-pub fn without_upstream_codes(text: &[u8]) -> &[u8] {
+/// Takes response codes off a status text that speak of the upstream itself: what it can do, and where else to go. `None` when such
+/// a code does not end in `text`.
+pub fn without_upstream_codes(text: &[u8]) -> Option<&[u8]> {
     let hidden = [&b"[CAPABILITY"[..], b"[REFERRAL", b"[BADURL", b"[URLMECH"];
-    let starts = |code: &&[u8]| text.get(..code.len()).is_some_and(|head| head.eq_ignore_ascii_case(code));
-    if hidden.iter().any(starts)
-        && let Some(end) = text.iter().position(|byte| *byte == b']')
-    {
-        return text.get(end + 1..).unwrap_or_default().trim_ascii_start();
+    let starts = |text: &[u8]| {
+        hidden.iter().any(|code| text.get(..code.len()).is_some_and(|head| head.eq_ignore_ascii_case(code)))
+    };
+    let mut text = text.trim_ascii_start();
+    while starts(text) {
+        let end = text.iter().position(|byte| *byte == b']')?;
+        text = text.get(end + 1..)?.trim_ascii_start();
     }
-    text
+    Some(text)
+}
+
+/// The literal that an upstream announces at the end of a line: as a client's, but never the kind that is not waited for.
+pub fn literal_at_end(line: &[u8]) -> Result<Option<framing::Literal>, framing::BadLiteral> {
+    match framing::literal_at_end(line)? {
+        Some(literal) if !literal.is_sync => Err(framing::BadLiteral),
+        found => Ok(found),
+    }
 }
 
 /// A `LIST`, `LSUB` or `STATUS` response taken apart.
@@ -170,6 +181,8 @@ pub fn personal_namespace(line: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
     use super::{Kind, kind, listed, personal_namespace, without_upstream_codes};
 
     #[test]
@@ -196,12 +209,45 @@ mod tests {
 
     #[test]
     fn what_speaks_of_the_upstream_is_hidden() {
-        assert_eq!(without_upstream_codes(b"[CAPABILITY IMAP4rev1] Hi"), b"Hi");
-        assert_eq!(without_upstream_codes(b"[referral imap://x/] go away"), b"go away");
-        assert_eq!(without_upstream_codes(b"[READ-ONLY] Done"), b"[READ-ONLY] Done");
+        let shown = |text: &'static [u8]| without_upstream_codes(text).map(|text| std::str::from_utf8(text).unwrap());
+        assert_eq!(shown(b"[CAPABILITY IMAP4rev1] Hi"), Some("Hi"));
+        assert_eq!(shown(b" [capability IMAP4rev1] [REFERRAL imap://x/] Hi"), Some("Hi"));
+        assert_eq!(shown(b"[referral imap://x/] go away"), Some("go away"));
+        assert_eq!(shown(b"[READ-ONLY] Done"), Some("[READ-ONLY] Done"));
+        assert_eq!(shown(b"[CAPABILITY IMAP4rev1"), None);
         assert_eq!(
             personal_namespace(b"* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL"),
             Some(b"* NAMESPACE ((\"\" \"/\")) NIL NIL".to_vec())
         );
+    }
+
+    proptest! {
+        #[test]
+        fn a_listed_name_is_found_in_each_of_its_forms(name in "[ -~]{1,30}", delimiter in "[./]") {
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            for form in [format!("\"{quoted}\""), format!("{{{}}}\r\n{name}", name.len())] {
+                for head in ["* LIST () ", "* lsub (\\Noselect \\Marked) "] {
+                    for (said, meant) in [(format!("\"{delimiter}\""), delimiter.chars().next()), ("NIL".to_owned(), None)] {
+                        let found = listed(format!("{head}{said} {form}").as_bytes()).unwrap();
+                        prop_assert_eq!((found.name.as_slice(), found.delimiter), (name.as_bytes(), meant));
+                    }
+                }
+                let found = listed(format!("* STATUS {form} (MESSAGES 3)").as_bytes()).unwrap();
+                prop_assert_eq!((found.name.as_slice(), found.word.as_str()), (name.as_bytes(), "STATUS"));
+            }
+        }
+
+        #[test]
+        fn no_line_of_an_upstream_is_too_odd(noise in any::<Vec<u8>>(), odd in "\\* (LIST|LSUB|STATUS|NAMESPACE|OK) [ -~]{0,40}") {
+            for line in [noise.as_slice(), odd.as_bytes()] {
+                let _ = (kind(line), listed(line), super::literal_at_end(line));
+                if let Some(shown) = without_upstream_codes(line) {
+                    prop_assert!(line.ends_with(shown));
+                }
+                if let Some(shown) = personal_namespace(line) {
+                    prop_assert!(shown.ends_with(b" NIL NIL"));
+                }
+            }
+        }
     }
 }

@@ -19,6 +19,23 @@ pub(crate) fn script_command(name: &str, ca: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Runs a program of `tests/clients/requirements.txt`, which `tests/run` installs.
+pub(crate) fn python_tool(name: &str, args: &[&str]) -> Finished {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin").join(name);
+    assert!(path.exists(), "{name} is not installed: tests/run does that");
+    process::run(Command::new(path).args(args), b"")
+}
+
+/// Runs a Python script that needs the libraries of `tests/clients/requirements.txt`.
+pub(crate) fn library_script(name: &str, ca: &Path, args: &[&str], input: &[u8]) -> Finished {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python3");
+    assert!(python.exists(), "{} is missing: tests/run makes it", python.display());
+    let mut command = Command::new(python);
+    command.arg(folder().join(name)).args(args).current_dir(folder());
+    command.env("SSL_CERT_FILE", ca).env("REQUESTS_CA_BUNDLE", ca);
+    process::run(&mut command, input)
+}
+
 /// Runs curl against a server of this test.
 pub(crate) fn curl(ca: &Path, args: &[&str], input: &[u8]) -> Finished {
     let mut command = Command::new("curl");

@@ -24,6 +24,8 @@ pub(crate) struct Tool {
 pub(crate) struct Gateway {
     program: Option<Program>,
     ports: BTreeMap<String, u16>,
+    /// Further environment variables of the server.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) operator_token: String,
     pub(crate) init_output: String,
     ca_file: PathBuf,
@@ -35,20 +37,25 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Initialises an installation on the engine of this run, without starting it.
     pub(crate) fn prepare(ca: &Ca) -> Self {
+        match setting("MAILWARDEN_TEST_DATABASE").as_deref() {
+            None | Some("sqlite") => Self::prepare_on(ca, None),
+            Some("postgres") => Self::prepare_on(ca, Some(Postgres::start())),
+            Some(other) => panic!("MAILWARDEN_TEST_DATABASE is sqlite or postgres, not {other:?}"),
+        }
+    }
+
+    /// Initialises an installation on that PostgreSQL or, without one, on SQLite.
+    pub(crate) fn prepare_on(ca: &Ca, postgres: Option<Postgres>) -> Self {
         let dir = folder();
         let data = dir.path().join("data");
         fs::create_dir(&data).expect("make the data folder");
-        let postgres = match setting("MAILWARDEN_TEST_DATABASE").as_deref() {
-            None | Some("sqlite") => None,
-            Some("postgres") => Some(Postgres::start()),
-            Some(other) => panic!("MAILWARDEN_TEST_DATABASE is sqlite or postgres, not {other:?}"),
-        };
         let url = postgres.as_ref().map_or_else(|| format!("sqlite:{}/mailwarden.db", data.display()), Postgres::url);
         let config = config_text(ca, &data, &url, free_port());
         fs::write(dir.path().join("mailwarden.toml"), config).expect("write the configuration");
         let mut gateway = Self {
             program: None,
             ports: BTreeMap::new(),
+            environment: Vec::new(),
             operator_token: String::new(),
             init_output: String::new(),
             ca_file: ca.file(),
@@ -72,9 +79,33 @@ impl Gateway {
         gateway
     }
 
+    /// A further node of the same installation: same database, KEK, issuer and operator, listeners of its own.
+    pub(crate) fn second_node(&self) -> Self {
+        let dir = folder();
+        let config = fs::read_to_string(self.config_file()).expect("read the configuration");
+        let https = config.lines().find_map(|line| line.strip_prefix("https = ")).expect("a listener");
+        let config = config.replacen(&format!("https = {https}"), "https = \"127.0.0.1:0\"", 1);
+        fs::write(dir.path().join("mailwarden.toml"), config).expect("write the configuration");
+        let mut node = Self {
+            program: None,
+            ports: BTreeMap::new(),
+            environment: Vec::new(),
+            operator_token: self.operator_token.clone(),
+            init_output: String::new(),
+            ca_file: self.ca_file.clone(),
+            stopped_output: String::new(),
+            postgres: None,
+            dir,
+        };
+        node.serve();
+        node
+    }
+
     /// Starts the server and waits until it says that it is ready.
     pub(crate) fn serve(&mut self) {
-        let mut program = Program::start("mailwarden", self.command(&["serve"]).env("RUST_LOG", "trace"));
+        let mut command = self.command(&["serve"]);
+        command.env("RUST_LOG", "trace").envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let mut program = Program::start("mailwarden", &mut command);
         program.wait_for_line("ready", PATIENCE);
         self.ports = listeners(&program.stdout());
         self.program = Some(program);
@@ -96,6 +127,16 @@ impl Gateway {
         how(&mut program);
         self.stopped_output.push_str(&program.stdout());
         self.stopped_output.push_str(&program.stderr());
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.program.as_ref().expect("the server runs").pid()
+    }
+
+    /// The most memory that the server ever held, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        self.program.as_ref().expect("the server runs").peak_memory_kib()
     }
 
     /// The port of a listener.
@@ -121,6 +162,38 @@ impl Gateway {
     /// The database of this run when it is PostgreSQL.
     pub(crate) fn postgres(&self) -> Option<&Postgres> {
         self.postgres.as_ref()
+    }
+
+    /// How many octets of memory the server holds.
+    pub(crate) fn resident_octets(&self) -> usize {
+        self.program.as_ref().expect("the server runs").resident_octets()
+    }
+
+    /// Changes the database behind the server's back.
+    pub(crate) fn sql(&self, text: &'static str) {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            if let Some(postgres) = &self.postgres {
+                let pool = sqlx::PgPool::connect(&postgres.url()).await.expect("connect");
+                sqlx::raw_sql(text).execute(&pool).await.expect("run the statement");
+            } else {
+                let url = format!("sqlite:{}", self.dir.path().join("data/mailwarden.db").display());
+                let pool = sqlx::SqlitePool::connect(&url).await.expect("connect");
+                sqlx::raw_sql(text).execute(&pool).await.expect("run the statement");
+            }
+        });
+    }
+
+    /// Does to the database what somebody with its password could do.
+    pub(crate) fn tamper(&self, sql: &str) {
+        if let Some(postgres) = &self.postgres {
+            return postgres.execute(sql);
+        }
+        let file = self.dir.path().join("data/mailwarden.db");
+        let script =
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=30); c.execute(sys.argv[2]); c.commit()";
+        let mut python = Command::new("python3");
+        process::run(python.args(["-c", script]).arg(file).arg(sql), b"").expect_ok("the change to the database");
     }
 
     /// Everything the server printed in all its runs.
@@ -184,6 +257,17 @@ impl Gateway {
     pub(crate) fn add_tool(&self, name: &str, mailbox: &str, preset: &str) -> Tool {
         let tool = self.add_client(name);
         self.manage_ok(&["grant", "add", "--client", &tool.id, "--mailbox", mailbox, "--preset", preset], b"");
+        tool
+    }
+
+    /// Registers a client with a grant that holds to `folders`.
+    pub(crate) fn add_bounded_tool(&self, name: &str, mailbox: &str, preset: &str, folders: &[&str]) -> Tool {
+        let tool = self.add_client(name);
+        let mut args = vec!["grant", "add", "--client", &tool.id, "--mailbox", mailbox, "--preset", preset];
+        for folder in folders {
+            args.extend(["--folder", folder]);
+        }
+        self.manage_ok(&args, b"");
         tool
     }
 

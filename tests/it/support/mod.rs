@@ -1,14 +1,19 @@
 //! What the tests stand on: throw-away servers on free ports, a gateway under test, and a plain TLS line client.
 
+pub(crate) mod api;
 pub(crate) mod ca;
 pub(crate) mod clients;
 pub(crate) mod dovecot;
 pub(crate) mod gateway;
+pub(crate) mod http;
 pub(crate) mod maildir;
 pub(crate) mod postfix;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod smtp_upstream;
 pub(crate) mod stage;
+pub(crate) mod submission;
+pub(crate) mod upstream;
 pub(crate) mod wire;
 
 use std::fs::{self, OpenOptions, Permissions};

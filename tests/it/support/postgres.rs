@@ -56,6 +56,13 @@ impl Postgres {
         format!("postgres://mailwarden@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Runs a statement behind the program's back.
+    pub(crate) fn execute(&self, sql: &str) {
+        let mut psql = Command::new(programs().join("psql"));
+        psql.args(["-v", "ON_ERROR_STOP=1", "-c", sql, &self.url()]);
+        process::run(&mut psql, b"").expect_ok("psql");
+    }
+
     /// The whole database as text.
     pub(crate) fn dump(&self) -> String {
         let mut dump = Command::new(programs().join("pg_dump"));

@@ -9,6 +9,8 @@ use super::dovecot::Dovecot;
 use super::folder;
 use super::gateway::{Gateway, Upstream};
 use super::postfix::Postfix;
+use super::upstream::imap::ScriptedImap;
+use super::wire::Wire;
 
 /// The mailbox of most tests.
 pub(crate) const ADDRESS: &str = "support@example.test";
@@ -61,5 +63,38 @@ impl Stage {
     /// The mailbox's Maildir.
     pub(crate) fn maildir(&self) -> PathBuf {
         self.dovecot.maildir(ADDRESS)
+    }
+}
+
+/// A gateway before an upstream that does what a script says. Fields go in this order, so the gateway ends first.
+pub(crate) struct ScriptedStage {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: ScriptedImap,
+    _dir: TempDir,
+}
+
+impl ScriptedStage {
+    /// The upstream behaves well so far, and its mailbox is registered.
+    pub(crate) fn set() -> Self {
+        let dir = folder();
+        let ca = Ca::create(&dir.path().join("ca"));
+        let upstream = ScriptedImap::start(&ca);
+        let gateway = Gateway::start(&ca);
+        let ports = Upstream { imap: upstream.port, smtp: None, starttls: false };
+        gateway.add_mailbox(ADDRESS, PASSWORD, ports, &ca).expect_ok("mailbox add");
+        Self { gateway, upstream, _dir: dir }
+    }
+
+    /// A token under a grant of `preset`.
+    pub(crate) fn token(&self, preset: &str) -> String {
+        let tool = self.gateway.add_tool(preset, ADDRESS, preset);
+        self.gateway.token(&tool, ADDRESS)
+    }
+
+    /// A session with INBOX open.
+    pub(crate) fn session(&self, token: &str) -> Wire {
+        let mut imap = self.gateway.imap_session(ADDRESS, token);
+        imap.command_ok("open", "SELECT INBOX");
+        imap
     }
 }

@@ -30,6 +30,20 @@ impl Wire {
         Self { stream: StreamOwned::new(connection, tcp), held: Vec::new() }
     }
 
+    /// Shakes hands at a port of this machine as a client that asks for `name` and offers `alpn`; gives what it then could not do.
+    pub(crate) fn handshake(port: u16, ca: &Path, name: &str, alpn: &[&str]) -> io::Result<()> {
+        let mut settings = tls_settings(ca);
+        settings.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from(name.to_owned()).expect("a good name");
+        let mut connection = ClientConnection::new(Arc::new(settings), name).expect("TLS settings");
+        let mut tcp = tcp(port);
+        while connection.is_handshaking() {
+            connection.complete_io(&mut tcp)?;
+        }
+        // The server's alert may come after a client of TLS 1.3 is done.
+        Wire { stream: StreamOwned::new(connection, tcp), held: Vec::new() }.try_line().map(drop)
+    }
+
     /// How long a read may wait.
     pub(crate) fn patience(&self, limit: Duration) {
         self.stream.sock.set_read_timeout(Some(limit)).expect("set the time limit");
@@ -110,6 +124,49 @@ impl Wire {
         }
     }
 
+    /// Reads without keeping anything; `last` is shown the end of what came so far and says when it is enough.
+    pub(crate) fn each_chunk(&mut self, mut last: impl FnMut(&[u8]) -> bool) {
+        let mut chunk = std::mem::take(&mut self.held);
+        while chunk.is_empty() || !last(&chunk) {
+            chunk.resize(64 << 10, 0);
+            let read = self.stream.read(&mut chunk).expect("read on");
+            assert!(read > 0, "the connection ended");
+            chunk.truncate(read);
+        }
+    }
+
+    /// Exactly so many octets.
+    pub(crate) fn octets(&mut self, count: usize) -> Vec<u8> {
+        while self.held.len() < count {
+            let mut chunk = [0; 16384];
+            let read = self.stream.read(&mut chunk).expect("read");
+            assert!(read > 0, "the connection ended");
+            self.held.extend_from_slice(&chunk[..read]);
+        }
+        self.held.drain(..count).collect()
+    }
+
+    /// Whether an HTTP/2 peer sends GOAWAY or closes, as opposed to answering a PING.
+    pub(crate) fn says_goodbye(&mut self) -> bool {
+        loop {
+            while self.held.len() >= 9 {
+                let length =
+                    usize::from(self.held[0]) << 16 | usize::from(self.held[1]) << 8 | usize::from(self.held[2]);
+                match (self.held[3], self.held[4]) {
+                    (7, _) => return true,
+                    (6, 1) => return false,
+                    _ if self.held.len() < 9 + length => break,
+                    _ => drop(self.held.drain(..9 + length)),
+                }
+            }
+            let mut chunk = [0; 16384];
+            match self.stream.read(&mut chunk) {
+                Ok(0) | Err(_) => return true,
+                Ok(read) => self.held.extend_from_slice(&chunk[..read]),
+            }
+        }
+    }
+
     /// Everything until the peer closes.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
@@ -141,6 +198,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// A header's value, if it is there exactly once.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.lines().skip(1).filter_map(|line| {
+            line.split_once(':').filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        });
+        values.next().filter(|_| values.next().is_none())
+    }
+
     /// The body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))

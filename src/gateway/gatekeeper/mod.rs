@@ -1,4 +1,7 @@
-//! The gatekeeper: who is let in, what is leased, what is recorded. All mail protocols go through it, so that there is one answer.
+//! The gatekeeper: who is let in, and what is recorded. All mail protocols go through it, so that there is one answer. How the
+//! credential is used stands in `lease`.
+
+mod lease;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,17 +14,17 @@ use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
 use crate::domain::id::{SessionId, VerdictId};
-use crate::domain::mailbox::{Endpoint, Mailbox};
+use crate::domain::mailbox::Mailbox;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
+use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{Denial, Rights};
 use crate::protocol::sasl::Attempt;
 use crate::registry::Registry;
 use crate::registry::SessionHandle;
 use crate::upstream::dial::Dialer;
-use crate::upstream::{self, UpstreamError};
-use crate::vault::{CredentialLease, Vault, VaultError};
+use crate::vault::Vault;
 
 /// Everything that a mail session needs from the house; cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Parts {
     pub entropy: Entropy,
     /// The name in greetings.
     pub hostname: String,
+    /// The names that tools reach us by.
+    pub identity: Identity,
     /// Largest submitted message in bytes.
     pub max_message_bytes: u64,
 }
@@ -142,6 +147,13 @@ impl Gatekeeper {
         {
             return self.refuse(refused("user name is not the token's mailbox").client(&claims.client_id)).await;
         }
+        if let Some(host) = &attempt.host
+            && !host.eq_ignore_ascii_case(&self.0.hostname)
+            && !self.0.identity.answers_to(host)
+        {
+            // Somebody else collected this message and passes it on (RFC 7628 section 3.1).
+            return self.refuse(refused("the host in the message is not ours").client(&claims.client_id)).await;
+        }
         let admitted = match self.0.registry.admit(&claims, protocol, source).await {
             Ok(admitted) => admitted,
             Err(error) if matches!(error.fault(), Fault::Unavailable | Fault::Internal) => {
@@ -184,24 +196,6 @@ impl Gatekeeper {
             mailbox: admitted.mailbox.address.clone(),
         };
         Ok(Session { info, rights, mailbox: admitted.mailbox, handle })
-    }
-
-    /// Logs in at the mailbox's IMAP upstream.
-    pub async fn imap(&self, session: &Session) -> Result<upstream::imap::Connection, Refusal> {
-        let endpoint = endpoint(session.mailbox.upstream.imap.as_ref())?;
-        let lease = self.lease(session, "imap").await?;
-        let user = &session.mailbox.upstream.username;
-        let login = upstream::imap::login(&self.0.dialer, endpoint, user, lease.password()).await;
-        self.settle(session, login).await
-    }
-
-    /// Logs in at the mailbox's submission upstream.
-    pub async fn smtp(&self, session: &Session) -> Result<upstream::smtp::Connection, Refusal> {
-        let endpoint = endpoint(session.mailbox.upstream.smtp.as_ref())?;
-        let lease = self.lease(session, "smtp").await?;
-        let user = &session.mailbox.upstream.username;
-        let login = upstream::smtp::login(&self.0.dialer, endpoint, user, lease.password()).await;
-        self.settle(session, login).await
     }
 
     /// Records a denial and gives it a verdict id, by which `grant explain` finds it.
@@ -265,57 +259,4 @@ impl Gatekeeper {
         self.record(event).await?;
         Err(Refusal::of(Fault::Unauthenticated))
     }
-
-    /// Opens the credential for one login. The breaker is asked first, and the record is durable before the credential is used.
-    async fn lease(&self, session: &Session, protocol: &str) -> Result<CredentialLease, Refusal> {
-        if !self.0.registry.may_try(&session.mailbox.id).await {
-            return Err(Refusal::of(Fault::Upstream));
-        }
-        let event =
-            self.session_event(&session.info, EventCode::CredentialUsed, Outcome::Success).detail("protocol", protocol);
-        self.record(event).await?;
-        match self.0.vault.lease(&session.mailbox.id).await {
-            Ok(lease) => Ok(lease),
-            Err(error) => {
-                tracing::error!(%error, mailbox = %session.mailbox.id, "credential not leased");
-                if matches!(error, VaultError::DoesNotOpen) {
-                    // VL-01: somebody changed or moved it in the database.
-                    let event = AuditEvent::new(EventCode::TamperingDetected, Actor::System, Outcome::Failure)
-                        .mailbox(&session.mailbox.id)
-                        .detail("table", "credentials");
-                    self.record(event).await?;
-                }
-                Err(Refusal::of(Fault::Upstream))
-            }
-        }
-    }
-
-    /// Tells the breaker how a login went.
-    async fn settle<T>(&self, session: &Session, login: Result<T, UpstreamError>) -> Result<T, Refusal> {
-        let mailbox = &session.mailbox.id;
-        match login {
-            Ok(connection) => {
-                if let Err(error) = self.0.registry.upstream_accepted(mailbox).await {
-                    tracing::warn!(%error, %mailbox, "the breaker could not be told of a good login");
-                }
-                Ok(connection)
-            }
-            Err(error) => {
-                tracing::warn!(%mailbox, %error, "upstream login failed");
-                if matches!(error, UpstreamError::Refused)
-                    && let Err(error) = self.0.registry.upstream_refused(mailbox).await
-                {
-                    tracing::error!(%error, %mailbox, "the breaker could not be told of a refused login");
-                }
-                Err(Refusal::of(Fault::Upstream))
-            }
-        }
-    }
-}
-
-fn endpoint(endpoint: Option<&Endpoint>) -> Result<&Endpoint, Refusal> {
-    endpoint.ok_or_else(|| Refusal {
-        fault: Fault::Denied,
-        text: "this mailbox has no upstream for this protocol".to_owned(),
-    })
 }

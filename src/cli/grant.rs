@@ -1,0 +1,133 @@
+//! `grant`: who may do what, where, and why a command was refused.
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use crate::cli::manage::{Call, segment};
+use crate::domain::scope::Preset;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Grant {
+    /// Let a client into a mailbox
+    Add(Box<NewGrant>),
+    /// All grants
+    List,
+    /// One grant
+    Show { id: String },
+    /// Why a command was refused, or what it would get
+    Explain {
+        /// The verdict id of a refusal
+        #[arg(long, conflicts_with_all = ["client", "mailbox", "command"])]
+        verdict: Option<String>,
+        #[arg(long, required_unless_present = "verdict")]
+        client: Option<String>,
+        #[arg(long, required_unless_present = "verdict")]
+        mailbox: Option<String>,
+        /// An IMAP command without tag, e.g. 'STORE 1 +FLAGS (\Deleted)'
+        #[arg(long, required_unless_present = "verdict")]
+        command: Option<String>,
+    },
+    /// Remove it; its sessions end
+    Remove { id: String },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewGrant {
+    /// Client: id or name
+    #[arg(long)]
+    client: String,
+    /// Mailbox: id or address
+    #[arg(long)]
+    mailbox: String,
+    /// backup, archive, restore, marketing, helpdesk or full
+    #[arg(long, required_unless_present = "scope", conflicts_with = "scope")]
+    preset: Option<String>,
+    /// A scope; may be repeated
+    #[arg(long)]
+    scope: Vec<String>,
+    /// A folder, or FOLDER/* for everything below; may be repeated
+    #[arg(long)]
+    folder: Vec<String>,
+    /// An address or @domain that mail may come from; may be repeated
+    #[arg(long)]
+    sender: Vec<String>,
+    /// An address or @domain that mail may go to; may be repeated
+    #[arg(long)]
+    recipient: Vec<String>,
+    /// A network that the tool may come from; may be repeated
+    #[arg(long)]
+    network: Vec<String>,
+    /// imap or smtp; may be repeated
+    #[arg(long)]
+    protocol: Vec<String>,
+    /// Life of a token in seconds
+    #[arg(long)]
+    token_ttl: Option<u32>,
+    /// Longest session in seconds; 0: ends with its token
+    #[arg(long)]
+    session_ttl: Option<u32>,
+    /// When it ends by itself, RFC 3339
+    #[arg(long)]
+    expires: Option<String>,
+}
+
+impl Grant {
+    /// The call that it stands for.
+    pub(super) fn call(self) -> anyhow::Result<Call> {
+        Ok(match self {
+            Self::Add(new) => (Method::POST, "/grants".to_owned(), Some(new.body()?)),
+            Self::List => (Method::GET, "/grants".to_owned(), None),
+            Self::Show { id } => (Method::GET, format!("/grants/{}", segment(&id)), None),
+            Self::Explain { verdict, client, mailbox, command } => {
+                let mut query = form_urlencoded::Serializer::new(String::new());
+                for (name, value) in
+                    [("verdict", verdict), ("client", client), ("mailbox", mailbox), ("command", command)]
+                {
+                    if let Some(value) = value {
+                        query.append_pair(name, &value);
+                    }
+                }
+                (Method::GET, format!("/grants/explain?{}", query.finish()), None)
+            }
+            Self::Remove { id } => (Method::DELETE, format!("/grants/{}", segment(&id)), None),
+        })
+    }
+}
+
+impl NewGrant {
+    fn body(&self) -> anyhow::Result<Value> {
+        let scope = match &self.preset {
+            Some(name) => {
+                let preset: Preset = name.parse().ok().with_context(|| {
+                    format!("unknown preset {name}; there are {}", Preset::ALL.map(Preset::as_str).join(", "))
+                })?;
+                note(&format!("{name}: {}", preset.caution()));
+                preset.scopes().to_string()
+            }
+            None => self.scope.join(" "),
+        };
+        let mut bounds = Map::new();
+        for (name, list) in [
+            ("folders", &self.folder),
+            ("senders", &self.sender),
+            ("recipients", &self.recipient),
+            ("networks", &self.network),
+            ("protocols", &self.protocol),
+        ] {
+            if !list.is_empty() {
+                bounds.insert(name.to_owned(), json!(list));
+            }
+        }
+        Ok(json!({
+            "client": self.client, "mailbox": self.mailbox, "scope": scope, "bounds": bounds,
+            "token_ttl_secs": self.token_ttl, "session_ttl_secs": self.session_ttl, "expires_at": self.expires,
+        }))
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a remark beside the output")]
+fn note(text: &str) {
+    eprintln!("{text}");
+}

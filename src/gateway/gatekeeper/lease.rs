@@ -1,0 +1,90 @@
+//! Logging in at a mailbox's upstream: the breaker is asked, the use is recorded, the credential is opened for this one login.
+
+use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::fault::Fault;
+use crate::domain::mailbox::{Endpoint, Mailbox};
+use crate::domain::session::SessionInfo;
+use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::registry::{Knock, Verdict};
+use crate::upstream::dial::Dialer;
+use crate::upstream::{self, UpstreamError};
+use crate::vault::{CredentialLease, VaultError};
+
+impl Gatekeeper {
+    /// Logs in at the mailbox's IMAP upstream.
+    pub async fn imap(&self, session: &Session) -> Result<upstream::imap::Connection, Refusal> {
+        let endpoint = endpoint(session.mailbox.upstream.imap.as_ref())?;
+        let login = async move |dialer: Dialer, user: String, lease: CredentialLease| {
+            upstream::imap::login(&dialer, &endpoint, &user, lease.password()).await
+        };
+        self.log_in(session, login).await
+    }
+
+    /// Logs in at the mailbox's submission upstream.
+    pub async fn smtp(&self, session: &Session) -> Result<upstream::smtp::Connection, Refusal> {
+        let endpoint = endpoint(session.mailbox.upstream.smtp.as_ref())?;
+        let login = async move |dialer: Dialer, user: String, lease: CredentialLease| {
+            upstream::smtp::login(&dialer, &endpoint, &user, lease.password()).await
+        };
+        self.log_in(session, login).await
+    }
+
+    async fn log_in<T: Send + 'static, F>(
+        &self,
+        session: &Session,
+        login: impl FnOnce(Dialer, String, CredentialLease) -> F + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
+    {
+        let (keeper, info, mailbox) = (self.clone(), session.info.clone(), session.mailbox.clone());
+        let guarded = async move {
+            let lease = match keeper.lease(&info, &mailbox).await {
+                Ok(lease) => lease,
+                Err(refusal) => return (Err(refusal), Verdict::Unclear),
+            };
+            match login(keeper.0.dialer.clone(), mailbox.upstream.username.clone(), lease).await {
+                Ok(connection) => (Ok(connection), Verdict::Accepted),
+                Err(error) => {
+                    tracing::warn!(mailbox = %mailbox.id, %error, "upstream login failed");
+                    let is_refused = matches!(error, UpstreamError::Refused);
+                    (Err(Refusal::of(Fault::Upstream)), if is_refused { Verdict::Refused } else { Verdict::Unclear })
+                }
+            }
+        };
+        let outcome = self.0.registry.guarded(&session.mailbox.id, Knock::Politely, guarded).await;
+        outcome.unwrap_or_else(|error| {
+            tracing::warn!(mailbox = %session.mailbox.id, %error, "no upstream login");
+            Err(Refusal::of(Fault::Upstream))
+        })
+    }
+
+    /// Opens the credential for one login. The record is durable before the credential is used.
+    async fn lease(&self, info: &SessionInfo, mailbox: &Mailbox) -> Result<CredentialLease, Refusal> {
+        let event = self
+            .session_event(info, EventCode::CredentialUsed, Outcome::Success)
+            .detail("protocol", info.protocol.as_str());
+        self.record(event).await?;
+        match self.0.vault.lease(&mailbox.id).await {
+            Ok(lease) => Ok(lease),
+            Err(error) => {
+                tracing::error!(%error, mailbox = %mailbox.id, "credential not leased");
+                if matches!(error, VaultError::DoesNotOpen | VaultError::UnknownFormat(_)) {
+                    // VL-01: somebody changed or moved it in the database.
+                    let event = AuditEvent::new(EventCode::TamperingDetected, Actor::System, Outcome::Failure)
+                        .mailbox(&mailbox.id)
+                        .detail("table", "credentials");
+                    self.record(event).await?;
+                }
+                Err(Refusal::of(Fault::Upstream))
+            }
+        }
+    }
+}
+
+fn endpoint(endpoint: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
+    endpoint.cloned().ok_or_else(|| Refusal {
+        fault: Fault::Denied,
+        text: "this mailbox has no upstream for this protocol".to_owned(),
+    })
+}

@@ -1,0 +1,4 @@
+//! The token service's promises.
+
+mod jwt;
+mod service;

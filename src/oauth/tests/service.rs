@@ -1,0 +1,390 @@
+//! Whom the token service gives what, on SQLite.
+
+use std::collections::HashSet;
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, proptest};
+use proptest::sample::select;
+use tempfile::TempDir;
+
+use crate::audit::{Audit, Filter};
+use crate::crypto::encoding::{from_base64url, generate};
+use crate::crypto::random;
+use crate::domain::bounds::Bounds;
+use crate::domain::client::{Status, TokenAlg};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::event::{Actor, EventCode};
+use crate::domain::grant::SessionTtl;
+use crate::domain::id::{ClientId, MailboxId, RequestId};
+use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::secret::{ClientSecret, Secret};
+use crate::oauth::keyset::Keyset;
+use crate::oauth::request::TokenRequest;
+use crate::oauth::{IssuedToken, OauthError, Origin, TokenService, narrowed, token_id};
+use crate::registry::{NewGrant, Registry};
+use crate::store::Store;
+use crate::upstream::{DialPolicy, Dialer};
+use crate::vault::Vault;
+
+/// One node.
+struct Node {
+    tokens: TokenService,
+    registry: Registry,
+    audit: Audit,
+}
+
+impl Node {
+    async fn start(url: &str, clock: &Clock, first: bool) -> Self {
+        let store = Store::open(url).await.unwrap();
+        let (kek, entropy) = (Secret::from_bytes(vec![1; 32]), random::system());
+        let vault = if first {
+            store.migrate().await.unwrap();
+            Vault::create(store.clone(), kek, clock.clone(), entropy.clone()).await.unwrap()
+        } else {
+            Vault::unlock(store.clone(), kek, clock.clone(), entropy.clone()).await.unwrap()
+        };
+        let audit = Audit::start(store.clone(), clock.clone(), vault.audit_key()).await.unwrap();
+        let dialer = Dialer::new(DialPolicy { allow_networks: Vec::new() });
+        let registry = Registry::new(store, vault, audit.clone(), dialer, clock.clone(), entropy.clone());
+        let keyset = Keyset::load_or_create(&registry).await.unwrap();
+        let issuer = "https://mail.example.com/oauth".to_owned();
+        let tokens = TokenService::new(registry.clone(), audit.clone(), keyset, issuer, clock.clone(), entropy);
+        Self { tokens, registry, audit }
+    }
+
+    async fn ask(&self, source: &str, body: &str, authorization: Option<&str>) -> Result<IssuedToken, OauthError> {
+        let source: IpAddr = source.parse().unwrap();
+        let request_id = "req_0123456789ab".parse::<RequestId>().unwrap();
+        let request = TokenRequest::parse(body.as_bytes(), authorization);
+        self.tokens.token(request, &Origin { source, request_id }).await
+    }
+
+    async fn refusals(&self) -> usize {
+        let filter = Filter { code: Some(EventCode::TokenRefused), limit: 1000, ..Filter::default() };
+        self.audit.list(filter).await.unwrap().len()
+    }
+}
+
+/// A node, and a client with a reading grant on a mailbox.
+struct House {
+    node: Node,
+    clock: Clock,
+    url: String,
+    client: ClientId,
+    mailbox: MailboxId,
+    secret: String,
+    _folder: TempDir,
+}
+
+impl House {
+    async fn new(token_alg: TokenAlg) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("m.db").display());
+        let clock = Clock::manual(Timestamp(1_800_000_000_000));
+        let node = Node::start(&url, &clock, true).await;
+        let mailbox = node.registry.add_unproven_mailbox("support@contoso.com").await.id;
+        let (client, secret) = node.registry.add_client(&Actor::System, "tool", token_alg, None).await.unwrap();
+        let new = NewGrant {
+            client: client.id.clone(),
+            mailbox: mailbox.clone(),
+            scopes: "mail.read".parse().unwrap(),
+            bounds: Bounds::default(),
+            token_ttl_secs: 300,
+            session_ttl: SessionTtl::DEFAULT,
+            expires_at: None,
+        };
+        node.registry.add_grant(&Actor::System, new).await.unwrap();
+        let secret = secret.expose_text(str::to_owned).unwrap();
+        Self { node, clock, url, client: client.id, mailbox, secret, _folder: folder }
+    }
+
+    fn body(&self) -> String {
+        body(self.client.as_str(), &self.secret)
+    }
+}
+
+fn body(client: &str, secret: &str) -> String {
+    format!("grant_type=client_credentials&client_id={client}&client_secret={secret}")
+}
+
+const GOOD: &str = "192.0.2.1";
+const BAD: &str = "192.0.2.2";
+
+#[tokio::test]
+async fn tok_08_a_grant_of_others_is_refused_once_the_client_is_known() {
+    let house = House::new(TokenAlg::EdDsa).await;
+    let exchange = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange";
+    let body = house.body().replace("client_credentials", exchange);
+    assert_eq!(house.node.ask(GOOD, &body, None).await.unwrap_err(), OauthError::UnauthorizedClient);
+    let stranger = body.replace(&house.secret, "wrong");
+    assert_eq!(house.node.ask(GOOD, &stranger, None).await.unwrap_err(), OauthError::InvalidClient);
+}
+
+fn scope_set() -> impl proptest::strategy::Strategy<Value = Vec<Scope>> {
+    vec(select(Scope::ALL.to_vec()), 1..=7)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tok_09_a_token_gives_what_is_asked_for_within_the_grant_and_never_more(
+        granted in scope_set(), asked in scope_set(), spaces in any::<bool>()
+    ) {
+        let granted: ScopeSet = granted.into_iter().collect();
+        let words: Vec<_> = asked.iter().map(|scope| scope.as_str()).collect();
+        let text = words.join(if spaces { "  " } else { " " });
+        let asked: ScopeSet = asked.into_iter().collect();
+        match narrowed(granted, Some(&text)) {
+            Ok(given) => for scope in Scope::ALL {
+                assert_eq!(given.allows(scope), asked.allows(scope), "{scope} of {text}");
+                assert!(!given.allows(scope) || granted.allows(scope), "{scope} was widened");
+            },
+            Err(error) => {
+                assert_eq!(error, OauthError::InvalidScope);
+                assert!(Scope::ALL.into_iter().any(|scope| asked.allows(scope) && !granted.allows(scope)));
+            }
+        }
+        let all = narrowed(granted, None).unwrap();
+        assert!(Scope::ALL.into_iter().all(|scope| all.allows(scope) == granted.allows(scope)));
+    }
+}
+
+#[test]
+fn tok_10_no_scope_is_the_grants_and_an_empty_one_is_none() {
+    let granted: ScopeSet = "mail.read mail.send".parse().unwrap();
+    assert_eq!(narrowed(granted, None), Ok(granted));
+    for wrong in [" ", "   ", "mail.root", "MAIL.READ", "mail.read\tmail.send", "mail.read,mail.send", "*", "all"] {
+        assert_eq!(narrowed(granted, Some(wrong)), Err(OauthError::InvalidScope), "{wrong:?}");
+    }
+    assert_eq!(narrowed(ScopeSet::EMPTY, Some("mail.read")), Err(OauthError::InvalidScope));
+}
+
+#[test]
+fn tok_15_token_ids_are_distinct_and_look_random() {
+    const MANY: usize = 100_000;
+    let entropy = random::system();
+    let ids: HashSet<String> = (0..MANY).map(|_| token_id(&entropy)).collect();
+    assert_eq!(ids.len(), MANY);
+    let mut counts = [0_u32; 256];
+    for id in &ids {
+        assert_eq!(id.len(), 22, "{id}");
+        let bytes = from_base64url(id).unwrap();
+        assert_eq!(bytes.len(), 16);
+        for byte in bytes {
+            counts[usize::from(byte)] += 1;
+        }
+    }
+    let expected = f64::from(u32::try_from(MANY * 16).unwrap()) / 256.0;
+    let chi_square: f64 = counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
+    // 255 degrees of freedom: mean 255, standard deviation 22.6; these bounds lie six and more deviations off.
+    assert!((115.0..410.0).contains(&chi_square), "{chi_square}");
+}
+
+#[tokio::test]
+async fn tok_17_what_is_switched_off_gives_no_token_on_any_node_from_then_on() {
+    for which in ["client", "mailbox", "grant"] {
+        let house = House::new(TokenAlg::EdDsa).await;
+        let other = Node::start(&house.url, &house.clock, false).await;
+        let body = format!("{}&resource=mailto:support@contoso.com", house.body());
+        for node in [&house.node, &other] {
+            assert!(node.ask(GOOD, &body, None).await.is_ok(), "{which}");
+        }
+        house.node.registry.set_status(which, (&house.client, &house.mailbox), Status::Disabled).await;
+        let unknown = if which == "client" {
+            let id = ClientId::new(&house.clock, &random::system());
+            body.replace(house.client.as_str(), id.as_str())
+        } else {
+            body.replace("support@", "nobody@")
+        };
+        for node in [&house.node, &other] {
+            let refused = node.ask(GOOD, &body, None).await.unwrap_err();
+            assert_eq!(refused, node.ask(GOOD, &unknown, None).await.unwrap_err(), "{which}");
+            let alone = node.ask(GOOD, &house.body(), None).await.unwrap_err();
+            assert_eq!(refused, alone, "{which}, with no mailbox named");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ca_07_all_spellings_of_an_id_share_one_counter_and_so_do_both_methods() {
+    let house = House::new(TokenAlg::EdDsa).await;
+    let id = house.client.as_str();
+    let spellings = [
+        id.to_owned(),
+        id.to_uppercase(),
+        format!("%20{id}"),
+        format!("{id}%20"),
+        format!("{id}%00"),
+        id.replace('c', "%63"),
+        id.replace('_', "%EF%BC%BF"),
+        format!("{id}%CC%81"),
+        id.replace('i', "%C3%AD"),
+    ];
+    let mut answered = 0;
+    for round in 0..40 {
+        let spelling = &spellings[round % spellings.len()];
+        let outcome = if round % 2 == 0 {
+            house.node.ask(BAD, &body(spelling, "wrong"), None).await
+        } else {
+            let basic = crate::crypto::encoding::base64(format!("{spelling}:wrong").as_bytes());
+            house.node.ask(BAD, "grant_type=client_credentials", Some(&format!("Basic {basic}"))).await
+        };
+        match outcome.unwrap_err() {
+            OauthError::InvalidClient => answered += 1,
+            OauthError::SlowDown { .. } => break,
+            other => panic!("{spelling}: {other}"),
+        }
+    }
+    assert!((spellings.len()..=spellings.len() * 4).contains(&answered), "blocked after {answered}");
+    let basic = crate::crypto::encoding::base64(format!("{id}:{}", house.secret).as_bytes());
+    for spelling in &spellings {
+        let refused = house.node.ask(BAD, &body(spelling, &house.secret), None).await.unwrap_err();
+        assert!(matches!(refused, OauthError::SlowDown { .. }), "{spelling}: {refused}");
+    }
+    let refused = house.node.ask(BAD, "grant_type=client_credentials", Some(&format!("Basic {basic}"))).await;
+    assert!(matches!(refused, Err(OauthError::SlowDown { .. })));
+    // No spelling but the canonical one is the client, from anywhere.
+    for spelling in &spellings[1..5] {
+        let refused = house.node.ask(GOOD, &body(spelling, &house.secret), None).await.unwrap_err();
+        assert_eq!(refused, OauthError::InvalidClient, "{spelling}");
+    }
+}
+
+#[tokio::test]
+async fn ca_08_ten_thousand_failures_block_their_source_and_nobody_else() {
+    let house = House::new(TokenAlg::EdDsa).await;
+    let wrong = body(house.client.as_str(), "wrong");
+    let mut answered = 0;
+    for _ in 0..10_000 {
+        match house.node.ask(BAD, &wrong, None).await.unwrap_err() {
+            OauthError::InvalidClient => answered += 1,
+            OauthError::SlowDown { retry_after } => assert!((1..=60).contains(&retry_after)),
+            other => panic!("{other}"),
+        }
+    }
+    assert!(answered <= 100, "{answered} tries in a row");
+    assert!(matches!(house.node.ask(BAD, &house.body(), None).await, Err(OauthError::SlowDown { .. })));
+    assert!(house.node.ask(GOOD, &house.body(), None).await.is_ok());
+    house.clock.advance(60_000);
+    assert!(house.node.ask(BAD, &house.body(), None).await.is_ok(), "the source may come back in a minute");
+}
+
+#[tokio::test]
+async fn tok_19_malformed_and_unproven_requests_cost_a_bounded_number_of_records() {
+    for (number, wrong) in ["", "grant_type=password", "grant_type=a&grant_type=a", "grant_type=client_credentials"]
+        .into_iter()
+        .enumerate()
+    {
+        let house = House::new(TokenAlg::EdDsa).await;
+        let wrong = if number == 1 { format!("{wrong}&client_id=x&client_secret=y") } else { wrong.to_owned() };
+        for _ in 0..500 {
+            assert!(house.node.ask(BAD, &wrong, None).await.is_err());
+        }
+        let records = house.node.refusals().await;
+        assert!((1..=100).contains(&records), "{wrong}: {records} records");
+        assert!(house.node.ask(GOOD, &house.body(), None).await.is_ok());
+        // All at once, so that none sees the others fail before it is let in.
+        let many = (0..500).map(|_| house.node.ask("192.0.2.3", &wrong, None));
+        assert!(futures_util::future::join_all(many).await.iter().all(Result::is_err));
+        let more = house.node.refusals().await - records;
+        assert!((1..=100).contains(&more), "{wrong}: {more} records at once");
+    }
+}
+
+#[tokio::test]
+async fn ca_06_an_unknown_id_takes_the_time_of_a_known_one() {
+    let house = House::new(TokenAlg::EdDsa).await;
+    let unknown = ClientId::new(&house.clock, &random::system());
+    let secret: Secret<ClientSecret> = generate("mws_", &random::system());
+    let secret = secret.expose_text(str::to_owned).unwrap();
+    let (mut known_times, mut unknown_times) = (Vec::new(), Vec::new());
+    for _ in 0..400 {
+        for (id, times) in [(&house.client, &mut known_times), (&unknown, &mut unknown_times)] {
+            let start = Instant::now();
+            assert!(house.node.registry.check_client_secret(id, &secret).await.is_err());
+            times.push(start.elapsed());
+        }
+    }
+    // The lower tenth of interleaved samples: what the machine does besides lengthens the others.
+    let quick = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 10]
+    };
+    let (known, unknown) = (quick(&mut known_times), quick(&mut unknown_times));
+    assert!(known.abs_diff(unknown) < Duration::from_micros(200), "known {known:?}, unknown {unknown:?}");
+}
+
+/// What Welch's t-test says of the times of two kinds of text, without the slowest tenth of all.
+fn welch_t(mut samples: Vec<(bool, f64)>) -> f64 {
+    samples.sort_by(|a, b| a.1.total_cmp(&b.1));
+    samples.truncate(samples.len() / 10 * 9);
+    let of = |kind: bool| {
+        let times: Vec<f64> = samples.iter().filter(|(other, _)| *other == kind).map(|(_, time)| *time).collect();
+        let count = f64::from(u32::try_from(times.len()).unwrap());
+        let mean = times.iter().sum::<f64>() / count;
+        (mean, times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0) / count)
+    };
+    let ((mean, error), (other_mean, other_error)) = (of(false), of(true));
+    (mean - other_mean) / (error + other_error).sqrt()
+}
+
+#[tokio::test]
+async fn ca_05_the_time_of_a_comparison_tells_nothing_of_the_secret() {
+    const BATCHES: usize = 5;
+    const SAMPLES: usize = 20_000;
+    let house = House::new(TokenAlg::EdDsa).await;
+    let vault = house.node.registry.vault();
+    let right = house.secret.clone();
+    // What is compared has one length, whatever the secret's is.
+    let stored = |secret: &str| -> [u8; 32] { vault.digest("client-secret", secret) };
+    assert!(vault.digest_matches("client-secret", &right, &stored(&right)));
+    // Whether it matched is in the answer anyway; the time shall not tell how nearly it did. The length of what is presented is
+    // no secret to the one who presents it; that of the stored secret is.
+    let wrong_first = format!("#{}", &right[1..]);
+    let wrong_last = format!("{}#", &right[..right.len() - 1]);
+    let digest = stored(&right);
+    let shorter = stored(&wrong_first[..wrong_first.len() - 1]);
+    for (name, one, other) in [
+        ("first or last", (&wrong_first, digest), (&wrong_last, digest)),
+        ("length", (&wrong_first, digest), (&wrong_first, shorter)),
+    ] {
+        for (text, stored) in [one, other] {
+            assert!(!vault.digest_matches("client-secret", text, &stored));
+        }
+        let batches: Vec<f64> = (0..BATCHES)
+            .map(|_| {
+                // Made before any is timed, so that nothing but their content tells the two kinds apart.
+                let order = random::system().bytes::<SAMPLES>();
+                let prepared = order.iter().map(|byte| byte & 1 == 1).map(|kind| {
+                    let (text, stored) = if kind { other } else { one };
+                    (kind, text.clone(), stored)
+                });
+                let samples = prepared.collect::<Vec<_>>().into_iter().map(|(kind, text, stored)| {
+                    let start = Instant::now();
+                    black_box(vault.digest_matches("client-secret", black_box(&text), &stored));
+                    (kind, start.elapsed().as_secs_f64())
+                });
+                welch_t(samples.collect()).abs()
+            })
+            .collect();
+        // A leak shows in each batch (a comparison of the texts themselves gives thousands), a disturbed machine in some.
+        assert!(batches.iter().any(|t| *t < 4.5), "{name}: {batches:?}");
+    }
+}
+
+#[tokio::test]
+async fn tok_13_tokens_live_as_long_as_the_grant_says_and_stay_short() {
+    for alg in [TokenAlg::EdDsa, TokenAlg::Es256] {
+        let house = House::new(alg).await;
+        let issued = house.node.ask(GOOD, &house.body(), None).await.unwrap();
+        assert_eq!(issued.expires_in, 300);
+        let token = issued.token.expose_text(str::to_owned).unwrap();
+        let claims = house.node.tokens.verify(&token).unwrap();
+        assert_eq!(claims.expires_at.as_secs() - claims.issued_at.as_secs(), issued.expires_in);
+        assert!(token.len() <= 440, "{}", token.len());
+    }
+}

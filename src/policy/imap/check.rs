@@ -1,0 +1,216 @@
+//! What a command's arguments ask for beyond its row in the table.
+
+use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName};
+use imap_codec::imap_types::flag::{Flag, StoreType};
+use imap_codec::imap_types::mailbox::{ListMailbox, Mailbox};
+use imap_codec::imap_types::search::SearchKey;
+
+use crate::domain::folder::FolderPath;
+use crate::domain::scope::Scope;
+use crate::policy::imap::State;
+use crate::policy::imap::table::{self, Needs};
+use crate::policy::{Denial, Rights};
+use crate::protocol::imap::command::mailbox_name;
+
+/// Most wildcards in a LIST pattern.
+const MAX_WILDCARDS: usize = 8;
+
+/// One command under judgement.
+pub(super) struct Check<'a> {
+    pub(super) rights: &'a Rights,
+    pub(super) state: State,
+    pub(super) asked: &'a str,
+}
+
+impl Check<'_> {
+    pub(super) fn needs(&self, scope: Scope) -> Result<(), Denial> {
+        if self.rights.scopes.allows(scope) { Ok(()) } else { Err(Denial::scope(self.asked, scope)) }
+    }
+
+    /// What the table says of the command.
+    pub(super) fn row(&self, body: &CommandBody<'_>) -> Result<(), Denial> {
+        match table::needs(self.asked) {
+            Some(Needs::Session) => Ok(()),
+            Some(Needs::AnyOf(scopes)) if self.rights.scopes.allows_any(scopes) => Ok(()),
+            Some(Needs::AnyOf(scopes)) => {
+                if let CommandBody::Store { kind, flags, .. } = body {
+                    // The flags tell which of its two scopes it needs.
+                    self.store(*kind, flags)?;
+                }
+                Err(scopes
+                    .first()
+                    .map_or_else(|| self.never("no scope gives it"), |scope| Denial::scope(self.asked, *scope)))
+            }
+            Some(Needs::Never(why)) => Err(self.never(why)),
+            None => Err(self.never("it has no rule")),
+        }
+    }
+
+    pub(super) fn never(&self, why: &str) -> Denial {
+        Denial::never(self.asked, why)
+    }
+
+    pub(super) fn with<T>(&self, scope: Scope, body: T) -> Result<T, Denial> {
+        self.needs(scope).map(|()| body)
+    }
+
+    /// The folder must have one spelling and lie within the bounds. Whether it exists is not told.
+    pub(super) fn folder(&self, mailbox: &Mailbox<'_>) -> Result<(), Denial> {
+        let Some(name) = mailbox_name(mailbox) else {
+            return Err(Denial::rule("folder-name", self.asked, "the folder name is not canonical modified UTF-7"));
+        };
+        if self.rights.bounds.folders.is_none() {
+            return Ok(());
+        }
+        // A trailing delimiter says «will have folders below» (CREATE) and does not change which folder is meant.
+        let plain = self.state.delimiter.and_then(|delimiter| name.strip_suffix(delimiter)).unwrap_or(&name);
+        match FolderPath::from_name(plain, self.state.delimiter) {
+            Some(path) if self.rights.bounds.allow_folder(&path) => Ok(()),
+            _ => Err(Denial::rule("folder", self.asked, "the folder lies outside the grant's bounds")),
+        }
+    }
+
+    /// A run of wildcards means what its strongest says: `%*%` is `*`. Said so, and few of them, a pattern costs the upstream no more
+    /// than its length (IM-09).
+    pub(super) fn pattern(&self, pattern: ListMailbox<'static>) -> Result<ListMailbox<'static>, Denial> {
+        let asked = match &pattern {
+            ListMailbox::Token(token) => token.as_ref().to_vec(),
+            ListMailbox::String(text) => text.as_ref().to_vec(),
+        };
+        let is_wildcard = |byte: &u8| matches!(byte, b'*' | b'%');
+        let mut short: Vec<u8> = Vec::with_capacity(asked.len());
+        for byte in &asked {
+            match short.last_mut() {
+                Some(last) if is_wildcard(last) && is_wildcard(byte) => *last = (*last).max(*byte),
+                _ => short.push(*byte),
+            }
+        }
+        if short.iter().filter(|byte| is_wildcard(byte)).count() > MAX_WILDCARDS {
+            return Err(Denial::rule("pattern", self.asked, "the pattern holds too many wildcards"));
+        }
+        if short == asked {
+            return Ok(pattern);
+        }
+        let shortened = String::from_utf8(short).ok().and_then(|text| ListMailbox::try_from(text).ok());
+        shortened.ok_or_else(|| Denial::rule("pattern", self.asked, "the pattern is not text"))
+    }
+
+    /// With `mail.metadata` alone, keys that probe content are refused. Depth is bounded (IM-11).
+    pub(super) fn search(&self, key: &SearchKey<'_>, depth: u8) -> Result<(), Denial> {
+        if depth > 20 {
+            return Err(Denial::rule("search-depth", self.asked, "the search is nested too deeply"));
+        }
+        match key {
+            SearchKey::And(keys) => keys.as_ref().iter().try_for_each(|key| self.search(key, depth + 1)),
+            SearchKey::Not(key) => self.search(key, depth + 1),
+            SearchKey::Or(left, right) => self.search(left, depth + 1).and_then(|()| self.search(right, depth + 1)),
+            SearchKey::Body(_) | SearchKey::Text(_) | SearchKey::Header(..) => self.needs(Scope::Read),
+            // Flags, dates, sizes, numbers, and what ENVELOPE shows. Listed one by one: a key that a newer parser knows must not slip in.
+            SearchKey::SequenceSet(_)
+            | SearchKey::Uid(_)
+            | SearchKey::All
+            | SearchKey::Answered
+            | SearchKey::Deleted
+            | SearchKey::Draft
+            | SearchKey::Flagged
+            | SearchKey::New
+            | SearchKey::Old
+            | SearchKey::Recent
+            | SearchKey::Seen
+            | SearchKey::Unanswered
+            | SearchKey::Undeleted
+            | SearchKey::Undraft
+            | SearchKey::Unflagged
+            | SearchKey::Unseen
+            | SearchKey::Keyword(_)
+            | SearchKey::Unkeyword(_)
+            | SearchKey::Before(_)
+            | SearchKey::On(_)
+            | SearchKey::Since(_)
+            | SearchKey::SentBefore(_)
+            | SearchKey::SentOn(_)
+            | SearchKey::SentSince(_)
+            | SearchKey::Larger(_)
+            | SearchKey::Smaller(_)
+            | SearchKey::Bcc(_)
+            | SearchKey::Cc(_)
+            | SearchKey::From(_)
+            | SearchKey::Subject(_)
+            | SearchKey::To(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn fetch(&self, body: CommandBody<'static>) -> Result<CommandBody<'static>, Denial> {
+        let CommandBody::Fetch { sequence_set, macro_or_item_names, uid } = body else { return Ok(body) };
+        let keeps_seen = !self.rights.scopes.allows(Scope::Flag);
+        let macro_or_item_names = match macro_or_item_names {
+            MacroOrMessageDataItemNames::Macro(short @ (Macro::All | Macro::Fast | Macro::Full)) => {
+                MacroOrMessageDataItemNames::Macro(short)
+            }
+            MacroOrMessageDataItemNames::MessageDataItemNames(items) => {
+                MacroOrMessageDataItemNames::MessageDataItemNames(
+                    items.into_iter().map(|item| self.item(item, keeps_seen)).collect::<Result<_, _>>()?,
+                )
+            }
+            MacroOrMessageDataItemNames::Macro(_) => {
+                return Err(self.never("this form of it has no rule"));
+            }
+        };
+        Ok(CommandBody::Fetch { sequence_set, macro_or_item_names, uid })
+    }
+
+    fn item(
+        &self,
+        item: MessageDataItemName<'static>,
+        keeps_seen: bool,
+    ) -> Result<MessageDataItemName<'static>, Denial> {
+        match item {
+            MessageDataItemName::Body
+            | MessageDataItemName::BodyStructure
+            | MessageDataItemName::Envelope
+            | MessageDataItemName::Flags
+            | MessageDataItemName::InternalDate
+            | MessageDataItemName::Rfc822Size
+            | MessageDataItemName::Uid => Ok(item),
+            MessageDataItemName::BodyExt { section, partial, peek } => {
+                self.needs(Scope::Read)?;
+                Ok(MessageDataItemName::BodyExt { section, partial, peek: peek || keeps_seen })
+            }
+            MessageDataItemName::Rfc822Header => self.with(Scope::Read, item),
+            MessageDataItemName::Rfc822 | MessageDataItemName::Rfc822Text => {
+                self.needs(Scope::Read)?;
+                // These have no PEEK form. Under EXAMINE they mark nothing.
+                if keeps_seen && self.state.is_read_write {
+                    Err(Denial::scope(self.asked, Scope::Flag))
+                } else {
+                    Ok(item)
+                }
+            }
+            MessageDataItemName::Binary { .. } | MessageDataItemName::BinarySize { .. } => {
+                Err(self.never("its answers cannot be inspected"))
+            }
+        }
+    }
+
+    /// `\Deleted` is a deletion in waiting; a replacement of all flags may set or clear it.
+    pub(super) fn store(&self, kind: StoreType, flags: &[Flag<'_>]) -> Result<(), Denial> {
+        let touches_deleted = kind == StoreType::Replace || flags.contains(&Flag::Deleted);
+        if touches_deleted {
+            self.needs(Scope::Delete)?;
+        }
+        if flags.iter().any(|flag| *flag != Flag::Deleted) || kind == StoreType::Replace {
+            self.needs(Scope::Flag)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn append(&self, body: CommandBody<'static>) -> Result<CommandBody<'static>, Denial> {
+        let CommandBody::Append { mailbox, mut flags, date, message } = body else { return Ok(body) };
+        self.folder(&mailbox)?;
+        if !self.rights.scopes.allows(Scope::Delete) {
+            flags.retain(|flag| *flag != Flag::Deleted);
+        }
+        Ok(CommandBody::Append { mailbox, flags, date, message })
+    }
+}

@@ -1,0 +1,41 @@
+"""Finds the token endpoint by its issuer, gets a token, checks it with PyJWT by the JWKS and prints its claims:
+authlib|requests-oauthlib client_secret_basic|client_secret_post ISSUER CLIENT_ID AUDIENCE ALGORITHM, the secret on standard input."""
+import json
+import sys
+
+import jwt
+import requests
+from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_url
+from oauthlib.oauth2 import BackendApplicationClient
+from requests.auth import HTTPBasicAuth
+from requests_oauthlib import OAuth2Session
+
+library, method, issuer, client_id, audience, algorithm = sys.argv[1:7]
+secret = sys.stdin.readline().strip()
+answer = requests.get(get_well_known_url(issuer, external=True), timeout=60)
+answer.raise_for_status()
+metadata = AuthorizationServerMetadata(answer.json())
+for name in ("issuer", "token_endpoint", "jwks_uri", "scopes_supported", "grant_types_supported",
+             "token_endpoint_auth_methods_supported"):
+    getattr(metadata, f"validate_{name}")()
+assert metadata["issuer"] == issuer and method in metadata["token_endpoint_auth_methods_supported"], metadata
+url = metadata["token_endpoint"]
+if library == "authlib":
+    session = AuthlibSession(client_id, secret, token_endpoint_auth_method=method)
+    token = session.fetch_token(url, grant_type="client_credentials", resource=audience)
+else:
+    session = OAuth2Session(client=BackendApplicationClient(client_id))
+    if method == "client_secret_basic":
+        credentials = {"auth": HTTPBasicAuth(client_id, secret)}
+    else:
+        credentials = {"client_secret": secret, "include_client_id": True}
+    token = session.fetch_token(url, resource=audience, **credentials)
+assert token["token_type"] == "Bearer" and "refresh_token" not in token, sorted(token)
+access = token["access_token"]
+key = jwt.PyJWKClient(metadata["jwks_uri"]).get_signing_key_from_jwt(access)
+header = jwt.get_unverified_header(access)
+assert header["typ"] == "at+jwt" and header["alg"] == algorithm, header
+required = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"]
+claims = jwt.decode(access, key, algorithms=[algorithm], audience=audience, issuer=issuer, options={"require": required})
+print(json.dumps(claims))

@@ -1,0 +1,282 @@
+//! Logging in, in every way there is, on both protocols: what works, how it fails, and that a failure stays where it is.
+
+use std::collections::BTreeSet;
+
+use crate::support::gateway::{base64, plain, xoauth2};
+use crate::support::smtp_upstream::Act;
+use crate::support::stage::{ADDRESS, PASSWORD};
+use crate::support::submission::{Both, begin, say};
+use crate::support::wire::Wire;
+
+const WELL: fn(&str) -> Act = |_| Act::Well;
+
+/// The messages that a mechanism sends, in base64.
+fn messages(mechanism: &str, token: &str) -> Vec<String> {
+    match mechanism {
+        "PLAIN" => vec![plain(ADDRESS, token)],
+        "LOGIN" => vec![base64(ADDRESS.as_bytes()), base64(token.as_bytes())],
+        "XOAUTH2" => vec![xoauth2(ADDRESS, token)],
+        "OAUTHBEARER" => vec![bearer(&format!("n,a={ADDRESS},\x01host=localhost\x01port=993\x01auth=Bearer {token}"))],
+        other => panic!("no mechanism {other}"),
+    }
+}
+
+fn bearer(text: &str) -> String {
+    base64(format!("{text}\x01\x01").as_bytes())
+}
+
+const MECHANISMS: [&str; 4] = ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"];
+
+/// One connection of either protocol, not logged in.
+struct Door {
+    wire: Wire,
+    is_imap: bool,
+}
+
+impl Door {
+    fn open(scene: &Both, is_imap: bool) -> Self {
+        if is_imap {
+            return Self { wire: scene.gateway.imap(), is_imap };
+        }
+        let mut wire = Wire::connect(scene.gateway.port("smtps"), scene.gateway.ca_file());
+        wire.reply();
+        say(&mut wire, "EHLO tool", "250");
+        Self { wire, is_imap }
+    }
+
+    /// Begins an exchange and sends `messages`, the first one at once where `initial`. Gives the line that follows the last.
+    fn log_in(&mut self, mechanism: &str, messages: &[String], initial: bool) -> String {
+        let (command, go_on) = if self.is_imap { ("a AUTHENTICATE", "+ ") } else { ("AUTH", "334 ") };
+        let mut rest = messages.iter();
+        let first = if initial { rest.next() } else { None };
+        self.wire.send(first.map_or_else(
+            || format!("{command} {mechanism}\r\n"),
+            |first| format!("{command} {mechanism} {first}\r\n"),
+        ));
+        for message in rest {
+            let asked = self.wire.line();
+            assert!(asked.starts_with(go_on), "{mechanism}: {asked}");
+            self.wire.send(format!("{message}\r\n"));
+        }
+        self.wire.line()
+    }
+
+    fn is_in(&self, answer: &str) -> bool {
+        answer.starts_with(if self.is_imap { "a OK" } else { "235" })
+    }
+
+    /// The client's answer to a challenge, and what it then hears.
+    fn answer(&mut self, text: &str) -> String {
+        self.wire.send(format!("{text}\r\n"));
+        self.wire.line()
+    }
+}
+
+#[test]
+fn every_mechanism_opens_both_protocols_with_and_without_an_initial_response() {
+    let scene = Both::set(WELL);
+    for is_imap in [true, false] {
+        for mechanism in MECHANISMS {
+            for initial in [true, false] {
+                let mut door = Door::open(&scene, is_imap);
+                let lower = mechanism.to_lowercase();
+                let name = if initial { mechanism } else { &lower };
+                let answer = door.log_in(name, &messages(mechanism, &scene.token), initial);
+                assert!(door.is_in(&answer), "{mechanism}, IMAP {is_imap}, initial {initial}: {answer}");
+            }
+            // An empty initial response is a response, and a wrong one: nobody waits for another.
+            let mut door = Door::open(&scene, is_imap);
+            let mut answer = door.log_in(mechanism, &["=".to_owned()], true);
+            if mechanism == "LOGIN" {
+                answer = door.answer(&base64(scene.token.as_bytes()));
+            } else if mechanism != "PLAIN" {
+                answer = door.answer("AQ==");
+            }
+            assert!(answer.starts_with(if is_imap { "a NO" } else { "535" }), "{mechanism}: {answer}");
+            let answer = door.log_in(mechanism, &messages(mechanism, &scene.token), false);
+            assert!(door.is_in(&answer), "{mechanism} after an empty response: {answer}");
+        }
+        let mut door = Door::open(&scene, is_imap);
+        let answer = door.log_in("OAUTHBEARER", &[bearer(&format!("y,,\x01x=y\x01auth=bearer {}", scene.token))], true);
+        assert!(door.is_in(&answer), "without a user name, with an unknown key: {answer}");
+    }
+}
+
+#[test]
+fn gw_05_an_upstream_is_sent_nothing_but_its_own_credential() {
+    let scene = Both::set(WELL);
+    for round in 0..25 {
+        for mechanism in MECHANISMS {
+            let mut door = Door::open(&scene, false);
+            let answer = door.log_in(mechanism, &messages(mechanism, &scene.token), round % 2 == 0);
+            assert!(door.is_in(&answer), "{answer}");
+            begin(&mut door.wire);
+            door.wire.send(format!("From: {ADDRESS}\r\nDate: now\r\nMessage-ID: <1@x>\r\n\r\nhello\r\n"));
+            say(&mut door.wire, ".", "250");
+        }
+    }
+    let auth = format!("AUTH PLAIN {}", plain(ADDRESS, PASSWORD));
+    let mail = format!("MAIL FROM:<{ADDRESS}>");
+    let known = ["EHLO mailwarden", &auth, &mail, "RCPT TO:<customer@else.test>", "DATA", ".", "hello", ""];
+    let encrypted = scene.smtp.encrypted();
+    let logins = encrypted.lines().filter(|line| *line == auth).count();
+    assert_eq!(logins, 101, "each session and the first proof");
+    for line in encrypted.lines() {
+        let is_header = ["Received: by localhost", "From: ", "Date: now", "Message-ID: <1@x>"]
+            .iter()
+            .any(|head| line.starts_with(head));
+        assert!(known.contains(&line) || is_header && !line.contains(&scene.token), "the upstream was sent {line:?}");
+    }
+}
+
+#[test]
+fn gw_06_a_failed_bearer_login_is_a_challenge_an_answer_and_a_no() {
+    let scene = Both::set(WELL);
+    for is_imap in [true, false] {
+        for mechanism in ["XOAUTH2", "OAUTHBEARER"] {
+            for (client_line, initial) in [("AQ==", true), ("", false), ("*", true)] {
+                let mut door = Door::open(&scene, is_imap);
+                let challenge = door.log_in(mechanism, &messages(mechanism, "not-a-token"), initial);
+                let json = challenge.strip_prefix(if is_imap { "+ " } else { "334 " });
+                let json: serde_json::Value =
+                    serde_json::from_slice(&decoded(json.unwrap_or_else(|| panic!("{challenge}"))))
+                        .unwrap_or_else(|error| panic!("{challenge}: {error}"));
+                let status = if mechanism == "XOAUTH2" { "401" } else { "invalid_token" };
+                assert_eq!(json["status"], status);
+                let answer = door.answer(client_line);
+                let expected = if is_imap { "a NO [AUTHENTICATIONFAILED]" } else { "535 5.7.8" };
+                assert!(answer.starts_with(expected), "{mechanism}: {answer}");
+                let answer = door.log_in(mechanism, &messages(mechanism, &scene.token), initial);
+                assert!(door.is_in(&answer), "the connection goes on: {answer}");
+            }
+        }
+        for mechanism in ["PLAIN", "LOGIN"] {
+            let mut door = Door::open(&scene, is_imap);
+            let answer = door.log_in(mechanism, &messages(mechanism, "not-a-token"), true);
+            assert!(answer.starts_with(if is_imap { "a NO" } else { "535" }), "{mechanism}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn gw_06_the_grammar_of_oauthbearer_is_kept() {
+    let scene = Both::set(WELL);
+    let token = &scene.token;
+    let good = format!("n,a={ADDRESS},\x01auth=Bearer {token}");
+    let wrong = [
+        format!("{good}\x01auth=Bearer {token}"),
+        format!("{good}\x01host=mail.elsewhere.test"),
+        format!("{good}\x01host=localhost\x01host=localhost"),
+        format!("{good}\x01port=0"),
+        format!("{good}\x01port=99999"),
+        format!("{good}\x01port=imap"),
+        format!("n,a=other@example.test,\x01auth=Bearer {token}"),
+        format!("n,{ADDRESS},\x01auth=Bearer {token}"),
+        format!("p=tls-unique,a={ADDRESS},\x01auth=Bearer {token}"),
+        format!("n,a={ADDRESS}\x01auth=Bearer {token}"),
+        format!("n,a={ADDRESS},\x01auth=Basic {token}"),
+        format!("n,a={ADDRESS},\x01auth={token}"),
+        format!("n,a={ADDRESS},\x01host=localhost"),
+        format!("n,a={ADDRESS},"),
+    ];
+    let mut all: Vec<String> = wrong.iter().map(|text| bearer(text)).collect();
+    all.push(base64(format!("{good}\x01").as_bytes()));
+    all.push(base64(good.as_bytes()));
+    for is_imap in [true, false] {
+        for message in &all {
+            let mut door = Door::open(&scene, is_imap);
+            let challenge = door.log_in("OAUTHBEARER", std::slice::from_ref(message), true);
+            assert!(challenge.starts_with(if is_imap { "+ " } else { "334 " }), "{challenge}");
+            let answer = door.answer("AQ==");
+            assert!(answer.starts_with(if is_imap { "a NO" } else { "535" }), "{answer}");
+        }
+        let mut door = Door::open(&scene, is_imap);
+        let answer = door.log_in("OAUTHBEARER", &[bearer(&format!("{good}\x01host=127.0.0.1\x01port=1993"))], true);
+        assert!(door.is_in(&answer), "{answer}");
+    }
+}
+
+#[test]
+fn gw_07_bad_input_harms_only_the_one_who_sends_it() {
+    let scene = Both::set(WELL);
+    let good = plain(ADDRESS, &scene.token);
+    let bad = [
+        "!!!!".to_owned(),
+        format!("{}=", &good[..good.len() - 1]),
+        format!("\t{good}"),
+        format!("{good}\t"),
+        format!("{}\0", &good[..8]),
+        "A".repeat(12_289),
+        "A".repeat(70_000),
+        "*".to_owned(),
+        base64(&[0; 3000]),
+        base64(b"\xff\xff\0\xff\0\xff"),
+    ];
+    std::thread::scope(|scope| {
+        let goods = [true, false].map(|is_imap| {
+            let scene = &scene;
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let mut door = Door::open(scene, is_imap);
+                    let answer = door.log_in("PLAIN", &messages("PLAIN", &scene.token), round % 2 == 0);
+                    assert!(door.is_in(&answer), "{answer}");
+                }
+            })
+        });
+        for is_imap in [true, false] {
+            for message in &bad {
+                for mechanism in MECHANISMS {
+                    let mut door = Door::open(&scene, is_imap);
+                    let command = if is_imap { "a AUTHENTICATE" } else { "AUTH" };
+                    door.wire.send(format!("{command} {mechanism}\r\n"));
+                    door.wire.line();
+                    // The peer may close before it has taken all of it.
+                    let _ = door.wire.try_send(format!("{message}\r\n").as_bytes());
+                    if let Ok(Some(answer)) = door.wire.try_line() {
+                        assert!(!door.is_in(&answer), "{mechanism} {message:.20}: {answer}");
+                    }
+                }
+            }
+        }
+        for good in goods {
+            good.join().expect("every good login succeeds");
+        }
+    });
+    assert!(!scene.gateway.output().contains("panicked"));
+}
+
+#[test]
+fn gw_08_failures_look_alike_and_the_third_is_the_last_on_smtp() {
+    let scene = Both::set(WELL);
+    let orphan = scene.gateway.add_tool("orphan", ADDRESS, "helpdesk");
+    let revoked = scene.gateway.token(&orphan, ADDRESS);
+    scene.gateway.manage_ok(&["revoke", "--client", &orphan.id], b"");
+    let last = scene.token.chars().last().expect("a token has characters");
+    let forged = format!("{}{}", &scene.token[..scene.token.len() - 1], if last == 'A' { 'Q' } else { 'A' });
+    let attempts = [
+        plain(ADDRESS, "nonsense"),
+        plain("unknown@example.test", &scene.token),
+        plain(ADDRESS, &revoked),
+        plain(ADDRESS, &forged),
+        plain(ADDRESS, PASSWORD),
+    ];
+    let answers: BTreeSet<String> = attempts
+        .iter()
+        .map(|attempt| Door::open(&scene, false).log_in("PLAIN", std::slice::from_ref(attempt), true))
+        .collect();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    let reasons = scene.gateway.audit().iter().filter(|event| event["code"] == "login.refused").count();
+    assert_eq!(reasons, attempts.len());
+    let mut door = Door::open(&scene, false);
+    for attempt in &attempts[..3] {
+        let answer = door.log_in("PLAIN", std::slice::from_ref(attempt), true);
+        assert!(answer.starts_with("535"), "{answer}");
+    }
+    let rest = door.wire.rest().expect("the connection is closed in order");
+    assert!(rest.len() == 1 && rest[0].starts_with("421"), "{rest:?}");
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    use ::base64::Engine;
+    ::base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}

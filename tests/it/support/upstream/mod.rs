@@ -1,0 +1,3 @@
+//! Upstreams that do what a script says, however wrong that is.
+
+pub(crate) mod imap;

@@ -1,0 +1,116 @@
+//! Two nodes on one PostgreSQL are one service.
+
+use std::time::{Duration, Instant};
+
+use crate::support::ca::Ca;
+use crate::support::dovecot::Dovecot;
+use crate::support::gateway::{Gateway, Tool, Upstream};
+use crate::support::postgres::Postgres;
+use crate::support::stage::{ADDRESS, PASSWORD};
+use crate::support::wire::Wire;
+use crate::support::{PATIENCE, folder, wait_for};
+
+/// A session hears of what happened at another node within a second; this allows for a loaded machine.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Fields go in this order: the nodes end before the database of the first, and both before Dovecot.
+struct Pair {
+    second: Gateway,
+    first: Gateway,
+    tool: Tool,
+    _dovecot: Dovecot,
+    _dir: tempfile::TempDir,
+}
+
+impl Pair {
+    fn start() -> Self {
+        let dir = folder();
+        let ca = Ca::create(&dir.path().join("ca"));
+        let dovecot = Dovecot::start(&ca, &[(ADDRESS, PASSWORD)]);
+        let mut first = Gateway::prepare_on(&ca, Some(Postgres::start()));
+        first.serve();
+        let second = first.second_node();
+        let upstream = Upstream { imap: dovecot.imaps, smtp: None, starttls: false };
+        first.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
+        let tool = first.add_tool("backup", ADDRESS, "backup");
+        Self { second, first, tool, _dovecot: dovecot, _dir: dir }
+    }
+}
+
+/// The connection says BYE and closes.
+fn ended(wire: &mut Wire, since: Instant) {
+    wire.patience(AT_ONCE);
+    let lines = wire.rest().expect("the session went on after it was ended");
+    assert!(since.elapsed() < AT_ONCE, "it took {:?}", since.elapsed());
+    assert!(lines.iter().any(|line| line.starts_with("* BYE")), "no last word: {lines:?}");
+}
+
+fn listed(node: &Gateway) -> Vec<serde_json::Value> {
+    let printed = node.manage_ok(&["session", "list", "--format", "json"], b"");
+    let value: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    value["sessions"].as_array().expect("sessions").clone()
+}
+
+#[test]
+fn a_token_of_one_node_works_at_the_other_and_a_revocation_at_one_ends_sessions_at_both() {
+    let pair = Pair::start();
+    let token = pair.first.token(&pair.tool, ADDRESS);
+    let mut there = pair.second.imap_session(ADDRESS, &token);
+    there.command_ok("a", "EXAMINE INBOX");
+    let mut here = pair.first.imap_session(ADDRESS, &token);
+    here.command_ok("a", "EXAMINE INBOX");
+
+    // A node writes a session down after it has looked at its grant: only the revocation makes it look again.
+    wait_for("the other node's session to be listed", PATIENCE, || (listed(&pair.first).len() == 2).then_some(()));
+    pair.first.manage_ok(&["revoke", "--client", &pair.tool.id], b"");
+    let revoked = Instant::now();
+    ended(&mut there, revoked);
+    ended(&mut here, revoked);
+    let mut late = pair.second.imap();
+    let answer = late.command("c", &format!("LOGIN {ADDRESS} {token}"));
+    assert!(answer.last().is_some_and(|line| line.starts_with("c NO")), "a revoked token still works: {answer:?}");
+    let again = pair.second.token(&pair.tool, ADDRESS);
+    pair.first.imap_session(ADDRESS, &again).command_ok("a", "LOGOUT");
+}
+
+#[test]
+fn sessions_of_both_nodes_are_listed_and_ended_at_either() {
+    let pair = Pair::start();
+    let token = pair.second.token(&pair.tool, ADDRESS);
+    let mut here = pair.first.imap_session(ADDRESS, &token);
+    let id = listed(&pair.first)[0]["id"].as_str().expect("an id").to_owned();
+    let mut there = pair.second.imap_session(ADDRESS, &token);
+    for node in [&pair.first, &pair.second] {
+        let both = wait_for("both sessions to be listed", PATIENCE, || Some(listed(node)).filter(|all| all.len() == 2));
+        assert_ne!(both[0]["node"], both[1]["node"]);
+        assert!(both.iter().all(|session| session["client_id"] == pair.tool.id.as_str()), "{both:?}");
+    }
+    pair.second.manage_ok(&["session", "kill", &id], b"");
+    ended(&mut here, Instant::now());
+    there.command_ok("still", "NOOP");
+    wait_for("the ended session to leave the list", PATIENCE, || (listed(&pair.second).len() == 1).then_some(()));
+    let again = pair.second.manage(&["session", "kill", &id], b"");
+    assert_eq!(again.code, Some(2), "{again:?}");
+}
+
+#[test]
+fn the_audit_chain_that_two_nodes_write_is_whole() {
+    let mut pair = Pair::start();
+    std::thread::scope(|scope| {
+        for node in [&pair.first, &pair.second] {
+            for _ in 0..2 {
+                scope.spawn(|| (0..25).for_each(|_| drop(node.token(&pair.tool, ADDRESS))));
+            }
+        }
+    });
+    let issued = pair.first.audit().iter().filter(|event| event["code"] == "token.issued").count();
+    assert_eq!(issued, 100);
+    pair.second.stop();
+    let verified = pair.first.manage_ok(&["audit", "verify", "--format", "json"], b"");
+    let verified: serde_json::Value = serde_json::from_str(&verified).expect("JSON");
+    assert!(verified["checkpoints"].as_u64().is_some_and(|count| count > 0), "{verified}");
+    let (export, key) = (pair.first.dir().join("export.jsonl"), verified["key"].as_str().expect("a key").to_owned());
+    let export = export.display().to_string();
+    pair.first.manage_ok(&["audit", "export", "--output", &export], b"");
+    pair.first.manage_ok(&["audit", "verify", "--file", &export, "--key", &key], b"");
+}
