@@ -99,7 +99,7 @@ async fn database(config: &Config) -> anyhow::Result<Store> {
     {
         bail!("{path} is not there: run `mailwarden init`");
     }
-    let store = services::open_store(config).await?;
+    let store = services::open_store_reading(config).await?;
     for statement in sql::ALL {
         let prepared = store.prepare(*statement).await;
         prepared.context("the schema is not this version's: run `mailwarden migrate`")?;

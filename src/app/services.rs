@@ -55,6 +55,12 @@ pub(super) async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Ok(Store::open(&url).await?)
 }
 
+/// Connects to the database to look at it, beside a service that may be running.
+pub(super) async fn open_store_reading(config: &Config) -> anyhow::Result<Store> {
+    let url = with_password(config)?;
+    Ok(Store::open_reading(&url).await?)
+}
+
 /// Puts the referenced password into the database URL. It never stands in the settings.
 fn with_password(config: &Config) -> anyhow::Result<String> {
     let url = config.database_url();

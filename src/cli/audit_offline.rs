@@ -29,7 +29,7 @@ pub(super) struct Verify {
     #[arg(long, requires = "key")]
     file: Option<PathBuf>,
     /// The public key that `audit verify` printed when all was well
-    #[arg(long, requires = "file")]
+    #[arg(long, requires = "file", allow_hyphen_values = true)]
     key: Option<String>,
     /// A record that the log is known to have reached: an older copy is refused
     #[arg(long, requires = "file")]

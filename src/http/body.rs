@@ -7,8 +7,6 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use futures_util::StreamExt;
 
-use crate::http::problem::Problem;
-
 /// Longest body in octets (TOK-18).
 const MAX_BODY: usize = 64 * 1024;
 /// So much of a longer one is read and thrown away: who is still sending would not see our answer.
@@ -16,13 +14,13 @@ const MAX_DRAINED: usize = 4 * 1024 * 1024;
 /// How long a body may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The request with its body in memory.
-pub(super) async fn whole(request: Request) -> Result<Request, Problem> {
+/// The request with its body in memory, or the status that refuses it.
+pub(super) async fn whole(request: Request) -> Result<Request, StatusCode> {
     let (parts, body) = request.into_parts();
     match tokio::time::timeout(TIMEOUT, read(body)).await {
         Ok(Some(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
-        Ok(None) => Err(Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE)),
-        Err(_) => Err(Problem::of_status(StatusCode::REQUEST_TIMEOUT)),
+        Ok(None) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
     }
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::domain::id::RequestId;
 use crate::http::problem::Problem;
-use crate::http::{HttpState, body};
+use crate::http::{HttpState, body, oauth};
 
 /// Said by every answer (AD-06). A page that needs more of the browser sets its own `Content-Security-Policy`.
 const HEADERS: [(HeaderName, &str); 7] = [
@@ -27,10 +27,12 @@ const HEADERS: [(HeaderName, &str); 7] = [
 pub(super) async fn envelope(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(&state.clock, &state.entropy);
     request.extensions_mut().insert(id.clone());
-    let is_api = request.uri().path().starts_with("/api/");
+    let path = request.uri().path();
+    let (is_api, is_oauth) = (path.starts_with("/api/"), path.starts_with("/oauth/"));
     let mut response = match body::whole(request).await {
         Ok(request) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(status) if is_oauth => oauth::unread(status),
+        Err(status) => Problem::of_status(status).into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.write(&mut response, id);

@@ -116,6 +116,11 @@ fn with_no_store(mut response: Response) -> Response {
     response
 }
 
+/// The body was too long or too slow.
+pub(super) fn unread(status: StatusCode) -> Response {
+    error(status, "invalid_request", "the body is longer than 64 KiB, or took too long", None)
+}
+
 /// axum adds `Allow`.
 async fn wrong_method() -> Response {
     error(

@@ -71,7 +71,7 @@ enum Pools {
         read: SqlitePool,
         write: SqlitePool,
         /// Held until the last handle goes: a second process would not see what this one keeps in memory (RL-27).
-        _lock: Arc<File>,
+        _lock: Option<Arc<File>>,
     },
     Postgres(PgPool),
 }
@@ -139,8 +139,7 @@ impl Store {
                 PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5)).connect_with(options);
             return Ok(Self(Pools::Postgres(pool.await?)));
         }
-        let path = url.strip_prefix("sqlite:").ok_or(StoreError::BadUrl)?;
-        let path = path.strip_prefix("//").unwrap_or(path);
+        let path = sqlite_path(url)?;
         let io = |error| StoreError::Database(Box::new(sqlx::Error::Io(error)));
         create_private(path).map_err(io)?;
         let lock = create_private(&format!("{path}.lock")).map_err(io)?;
@@ -149,16 +148,24 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        let options = SqliteConnectOptions::new()
-            .filename(path)
+        let options = sqlite_options(path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true)
             .pragma("secure_delete", "ON");
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         let read = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
-        Ok(Self(Pools::Sqlite { read, write, _lock: Arc::new(lock) }))
+        Ok(Self(Pools::Sqlite { read, write, _lock: Some(Arc::new(lock)) }))
+    }
+
+    /// Opens what [`Store::open`] made, to look at it only: beside a process that has it open, and with no way to change a SQLite file.
+    pub async fn open_reading(url: &str) -> Result<Self, StoreError> {
+        if !url.starts_with("sqlite:") {
+            return Self::open(url).await;
+        }
+        let options = sqlite_options(sqlite_path(url)?).read_only(true);
+        let read = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        Ok(Self(Pools::Sqlite { write: read.clone(), read, _lock: None }))
     }
 
     /// Brings the schema up to date.
@@ -270,6 +277,16 @@ impl Tx {
 /// All SQL texts there are.
 pub fn statements() -> Vec<&'static str> {
     sql::ALL.iter().map(|statement| statement.text()).collect()
+}
+
+/// The path in `sqlite:PATH` or `sqlite://PATH`.
+fn sqlite_path(url: &str) -> Result<&str, StoreError> {
+    let path = url.strip_prefix("sqlite:").ok_or(StoreError::BadUrl)?;
+    Ok(path.strip_prefix("//").unwrap_or(path))
+}
+
+fn sqlite_options(path: &str) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(5))
 }
 
 fn create_private(path: &str) -> std::io::Result<File> {

@@ -37,8 +37,7 @@ struct Node {
 }
 
 impl Node {
-    async fn start(url: &str, clock: &Clock, first: bool) -> Self {
-        let store = Store::open(url).await.unwrap();
+    async fn start(store: Store, clock: &Clock, first: bool) -> Self {
         let (kek, entropy) = (Secret::from_bytes(vec![1; 32]), random::system());
         let vault = if first {
             store.migrate().await.unwrap();
@@ -72,7 +71,7 @@ impl Node {
 struct House {
     node: Node,
     clock: Clock,
-    url: String,
+    store: Store,
     client: ClientId,
     mailbox: MailboxId,
     secret: String,
@@ -84,7 +83,8 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("m.db").display());
         let clock = Clock::manual(Timestamp(1_800_000_000_000));
-        let node = Node::start(&url, &clock, true).await;
+        let store = Store::open(&url).await.unwrap();
+        let node = Node::start(store.clone(), &clock, true).await;
         let mailbox = node.registry.add_unproven_mailbox("support@contoso.com").await.id;
         let (client, secret) = node.registry.add_client(&Actor::System, "tool", token_alg, None).await.unwrap();
         let new = NewGrant {
@@ -98,7 +98,7 @@ impl House {
         };
         node.registry.add_grant(&Actor::System, new).await.unwrap();
         let secret = secret.expose_text(str::to_owned).unwrap();
-        Self { node, clock, url, client: client.id, mailbox, secret, _folder: folder }
+        Self { node, clock, store, client: client.id, mailbox, secret, _folder: folder }
     }
 
     fn body(&self) -> String {
@@ -188,7 +188,7 @@ fn tok_15_token_ids_are_distinct_and_look_random() {
 async fn tok_17_what_is_switched_off_gives_no_token_on_any_node_from_then_on() {
     for which in ["client", "mailbox", "grant"] {
         let house = House::new(TokenAlg::EdDsa).await;
-        let other = Node::start(&house.url, &house.clock, false).await;
+        let other = Node::start(house.store.clone(), &house.clock, false).await;
         let body = format!("{}&resource=mailto:support@contoso.com", house.body());
         for node in [&house.node, &other] {
             assert!(node.ask(GOOD, &body, None).await.is_ok(), "{which}");
