@@ -13,7 +13,7 @@ use crate::oauth::keyset::Keyset;
 const AHEAD_SECS: i64 = 10;
 
 /// The claims that we know. A token with any other may carry a newer node's restriction, which must not be dropped in silence.
-const KNOWN: [&str; 9] = ["iss", "sub", "client_id", "aud", "scope", "iat", "exp", "jti", "nbf"];
+const KNOWN: [&str; 10] = ["iss", "sub", "client_id", "aud", "scope", "iat", "exp", "jti", "nbf", "cnf"];
 
 /// Why a token is not taken. For operators; a tool hears one answer for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,5 +87,9 @@ fn claims(members: &Members, issuer: &str) -> Option<Claims> {
         issued_at: Timestamp::from_secs(members.date("iat")?),
         expires_at: Timestamp::from_secs(members.date("exp")?),
         token_id: text("jti")?.to_owned(),
+        binding: match members.get("cnf") {
+            None => None,
+            Some(cnf) => Some(serde_json::from_value(cnf.clone()).ok()?),
+        },
     })
 }
