@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::give_to_mail_user;
 
@@ -15,8 +17,13 @@ pub(crate) fn seed(maildir: &Path, count: usize, big: usize) -> Vec<Vec<u8>> {
     for (number, message) in messages.iter().enumerate() {
         // A few flags of each kind, so that a change of any shows.
         let flags = ["", "S", "F", "RS", "T"][number % 5];
-        let name = format!("{}.M{number}.test:2,{flags}", 1_700_000_000 + number);
-        fs::write(maildir.join("cur").join(name), message).expect("write a message");
+        let delivered = 1_700_000_000 + number;
+        let name = format!("{delivered}.M{number}.test:2,{flags}");
+        let mut file = fs::File::create(maildir.join("cur").join(name)).expect("make a message");
+        file.write_all(message).expect("write a message");
+        // Dovecot tells this as INTERNALDATE.
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(delivered as u64);
+        file.set_modified(at).expect("date a message");
     }
     give_to_mail_user(maildir);
     messages
