@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientAuth {
     /// A generated secret, by `client_secret_basic` or `client_secret_post` (RFC 6749 section 2.3.1).
-    ClientSecret,
+    ClientSecret {},
     /// An assertion signed with the client's own key (RFC 7523, OpenID Connect Core section 9).
     PrivateKeyJwt {
         /// Where its public keys are.
@@ -45,7 +45,7 @@ impl ClientAuth {
     /// The method's name: that of RFC 8414's registry, or `workload_identity`.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::ClientSecret => "client_secret",
+            Self::ClientSecret {} => "client_secret",
             Self::PrivateKeyJwt { .. } => "private_key_jwt",
             Self::TlsClientAuth { .. } => "tls_client_auth",
             Self::SelfSignedTlsClientAuth { .. } => "self_signed_tls_client_auth",
@@ -117,7 +117,7 @@ mod tests {
     fn a_method_that_this_version_does_not_know_is_unreadable() {
         assert_eq!(
             serde_json::from_str::<ClientAuth>(r#"{"method":"client_secret"}"#).unwrap(),
-            ClientAuth::ClientSecret
+            ClientAuth::ClientSecret {}
         );
         for wrong in [
             r#"{"method":"none"}"#,

@@ -1,9 +1,12 @@
 //! Verifying a presented access token (RFC 9068 section 4, RFC 8725).
 
+use serde_json::Value;
+
+use crate::crypto::encoding::from_base64url;
 use crate::domain::address::MailAddress;
 use crate::domain::clock::Timestamp;
 use crate::domain::scope::ScopeSet;
-use crate::domain::token::{Claims, LATE_SECS};
+use crate::domain::token::{Binding, Claims, LATE_SECS};
 use crate::oauth::TokenService;
 use crate::oauth::jose::json::{self, Members};
 use crate::oauth::jose::jws;
@@ -71,6 +74,14 @@ pub(super) fn verify(keyset: &Keyset, issuer: &str, now: Timestamp, token: &str)
     Ok(claims)
 }
 
+/// `cnf` with one member that we know, whose value is the base64url of a SHA-256.
+fn binding(cnf: &Value) -> Option<Binding> {
+    let binding: Binding = serde_json::from_value(cnf.clone()).ok()?;
+    let (Binding::Dpop(digest) | Binding::Mtls(digest)) = &binding;
+    from_base64url(digest).filter(|octets| octets.len() == 32)?;
+    Some(binding)
+}
+
 fn claims(members: &Members, issuer: &str) -> Option<Claims> {
     let text = |name| members.text(name).filter(|value| !value.is_empty());
     if members.names().any(|name| !KNOWN.contains(&name))
@@ -89,7 +100,7 @@ fn claims(members: &Members, issuer: &str) -> Option<Claims> {
         token_id: text("jti")?.to_owned(),
         binding: match members.get("cnf") {
             None => None,
-            Some(cnf) => Some(serde_json::from_value(cnf.clone()).ok()?),
+            Some(cnf) => Some(binding(cnf)?),
         },
     })
 }

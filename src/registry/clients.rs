@@ -37,7 +37,7 @@ impl Registry {
         token_alg: TokenAlg,
         default_mailbox: Option<MailboxId>,
     ) -> Result<(Client, Secret<ClientSecret>), RegistryError> {
-        let (auth, required_binding) = (ClientAuth::ClientSecret, RequiredBinding::None);
+        let (auth, required_binding) = (ClientAuth::ClientSecret {}, RequiredBinding::None);
         let new = NewClient { name: name.to_owned(), token_alg, default_mailbox, auth, required_binding };
         let (client, secret) = self.register_client(by, new).await?;
         Ok((client, secret.ok_or(RegistryError::Internal("a client with a secret has none"))?))
@@ -64,7 +64,7 @@ impl Registry {
             created_at: self.clock.now(),
         };
         let secret = match client.auth {
-            ClientAuth::ClientSecret => Some(self.new_secret(&client.id)?),
+            ClientAuth::ClientSecret {} => Some(self.new_secret(&client.id)?),
             ClientAuth::PrivateKeyJwt { .. }
             | ClientAuth::TlsClientAuth { .. }
             | ClientAuth::SelfSignedTlsClientAuth { .. }

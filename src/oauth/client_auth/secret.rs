@@ -13,6 +13,6 @@ impl TokenService {
         let secret = secret.ok_or(OauthError::InvalidClient)?;
         let checked = self.0.registry.check_client_secret(&id, &secret).await;
         let client = checked.map_err(|error| OauthError::of(&error, OauthError::InvalidClient))?;
-        if client.auth == ClientAuth::ClientSecret { Ok(client) } else { Err(OauthError::InvalidClient) }
+        if client.auth == (ClientAuth::ClientSecret {}) { Ok(client) } else { Err(OauthError::InvalidClient) }
     }
 }
