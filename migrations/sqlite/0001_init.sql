@@ -90,6 +90,8 @@ CREATE TABLE clients (
     status TEXT NOT NULL,
     default_mailbox TEXT,
     token_alg TEXT NOT NULL,
+    auth TEXT NOT NULL,
+    required_binding TEXT NOT NULL,
     tokens_valid_after INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     mac BLOB NOT NULL

@@ -6,3 +6,4 @@ pub mod hash;
 pub mod kdf;
 pub mod random;
 pub mod sign;
+pub mod verify;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::client_auth::{ClientAuth, RequiredBinding};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
 
@@ -20,6 +21,10 @@ pub struct Client {
     pub default_mailbox: Option<MailboxId>,
     /// The algorithm its access tokens are signed with.
     pub token_alg: TokenAlg,
+    /// How it proves who it is.
+    pub auth: ClientAuth,
+    /// What its tokens must be bound to.
+    pub required_binding: RequiredBinding,
     /// Tokens issued up to here are refused.
     pub tokens_valid_after: Timestamp,
     /// When it was registered.

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod bounds;
 pub mod client;
+pub mod client_auth;
 pub mod clock;
 pub mod credential;
 pub mod entropy;

@@ -1,5 +1,7 @@
 //! What an access token says once it is verified.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::address::MailAddress;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ClientId;
@@ -23,4 +25,18 @@ pub struct Claims {
     pub expires_at: Timestamp,
     /// `jti`: 22 base64url characters, 128 random bits.
     pub token_id: String,
+    /// `cnf`: whose possession has to be proven with the token; a bearer token has none.
+    pub binding: Option<Binding>,
+}
+
+/// The proof-of-possession tie of a token (RFC 7800).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Binding {
+    /// The thumbprint of a DPoP key (RFC 9449 section 6.1).
+    #[serde(rename = "jkt")]
+    Dpop(String),
+    /// SHA-256 of a TLS certificate's DER in base64url (RFC 8705 section 3.1).
+    #[serde(rename = "x5t#S256")]
+    Mtls(String),
 }

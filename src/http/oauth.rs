@@ -38,7 +38,7 @@ async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let origin = Origin { source: peer.ip().to_canonical(), request_id };
+    let origin = Origin { source: peer.ip().to_canonical(), request_id, certificates: Vec::new() };
     let request = parse(query.as_deref(), &headers, &body);
     match state.tokens.token(request, &origin).await {
         Ok(issued) => {

@@ -7,10 +7,8 @@ use crate::oauth::OauthError;
 /// What a client asks for.
 #[derive(Debug)]
 pub struct TokenRequest {
-    /// Who it says it is.
-    pub client_id: String,
-    /// What proves it.
-    pub client_secret: Secret<ClientSecret>,
+    /// Who asks, and what proves it.
+    pub proof: ClientProof,
     /// By which grant.
     pub grant_type: GrantType,
     /// The scopes it names; `None` means the grant's.
@@ -19,6 +17,27 @@ pub struct TokenRequest {
     pub resource: Option<String>,
     /// Whether it asks for a narrowing by `authorization_details`.
     pub narrowing: bool,
+}
+
+/// What a client proves itself with.
+#[derive(Debug)]
+pub enum ClientProof {
+    /// A secret, in the `Authorization` header or in the body.
+    Secret {
+        /// Who it says it is.
+        client_id: String,
+        /// What proves it.
+        secret: Secret<ClientSecret>,
+    },
+}
+
+impl ClientProof {
+    /// Who it says it is, if it says so.
+    pub fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::Secret { client_id, .. } => Some(client_id),
+        }
+    }
 }
 
 /// The grants that are known by name.
@@ -78,8 +97,8 @@ impl TokenRequest {
             Some(_) => return Err(OauthError::UnsupportedGrantType),
             None => return Err(OauthError::InvalidRequest("grant_type is missing")),
         };
-        let client_secret = Secret::from_text(client_secret);
-        Ok(Self { client_id, client_secret, grant_type, scope, resource, narrowing: details.is_some() })
+        let proof = ClientProof::Secret { client_id, secret: Secret::from_text(client_secret) };
+        Ok(Self { proof, grant_type, scope, resource, narrowing: details.is_some() })
     }
 }
 
@@ -106,13 +125,19 @@ fn unescape(text: &str) -> Option<String> {
 mod tests {
     use proptest::prelude::{ProptestConfig, any, proptest};
 
-    use super::TokenRequest;
+    use super::{ClientProof, TokenRequest};
     use crate::crypto::encoding::base64;
 
     const GRANT: &str = "grant_type=client_credentials";
 
     fn error(body: &str, authorization: Option<&str>) -> Option<&'static str> {
         TokenRequest::parse(body.as_bytes(), authorization).err().map(|error| error.code())
+    }
+
+    /// Id and secret.
+    fn said(request: &TokenRequest) -> (String, String) {
+        let ClientProof::Secret { client_id, secret } = &request.proof;
+        (client_id.clone(), secret.expose_text(str::to_owned).unwrap())
     }
 
     fn header() -> String {
@@ -136,7 +161,7 @@ mod tests {
     fn tok_05_unknown_parameters_are_ignored_and_empty_ones_absent() {
         let body = format!("{GRANT}&foo=1&scope=&resource=&client_id=&client_secret=&authorization_details=");
         let request = TokenRequest::parse(body.as_bytes(), Some(&header())).unwrap();
-        assert_eq!((request.client_id.as_str(), request.scope, request.resource), ("cli_0", None, None));
+        assert_eq!((request.proof.client_id(), request.scope, request.resource), (Some("cli_0"), None, None));
         assert!(!request.narrowing);
         assert_eq!(error("grant_type=", Some(&header())), Some("invalid_request"));
         assert_eq!(error("", Some(&header())), Some("invalid_request"));
@@ -173,8 +198,7 @@ mod tests {
             let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             let header = format!("Basic {}", base64(format!("{}:{}", encode(&id), encode(&secret)).as_bytes()));
             let request = TokenRequest::parse(GRANT.as_bytes(), Some(&header)).unwrap();
-            assert_eq!(request.client_id, id);
-            assert_eq!(request.client_secret.expose_text(str::to_owned), Some(secret));
+            assert_eq!(said(&request), (id, secret));
         }
     }
 
@@ -182,7 +206,6 @@ mod tests {
     fn ca_02_basic_carries_the_awkward_characters() {
         let header = format!("Basic {}", base64("a%3Ab%25c+d%2Be:%C3%A4:%2526%26".as_bytes()));
         let request = TokenRequest::parse(GRANT.as_bytes(), Some(&header)).unwrap();
-        assert_eq!(request.client_id, "a:b%c d+e");
-        assert_eq!(request.client_secret.expose_text(str::to_owned), Some("\u{e4}:%26&".to_owned()));
+        assert_eq!(said(&request), ("a:b%c d+e".to_owned(), "\u{e4}:%26&".to_owned()));
     }
 }

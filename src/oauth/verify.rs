@@ -1,18 +1,22 @@
 //! Verifying a presented access token (RFC 9068 section 4, RFC 8725).
 
+use serde_json::Value;
+
+use crate::crypto::encoding::from_base64url;
 use crate::domain::address::MailAddress;
 use crate::domain::clock::Timestamp;
 use crate::domain::scope::ScopeSet;
-use crate::domain::token::{Claims, LATE_SECS};
+use crate::domain::token::{Binding, Claims, LATE_SECS};
 use crate::oauth::TokenService;
-use crate::oauth::jws::{self, Members};
+use crate::oauth::jose::json::{self, Members};
+use crate::oauth::jose::jws;
 use crate::oauth::keyset::Keyset;
 
 /// How far ahead of our clock another node's may be, in seconds (JWT-08).
 const AHEAD_SECS: i64 = 10;
 
 /// The claims that we know. A token with any other may carry a newer node's restriction, which must not be dropped in silence.
-const KNOWN: [&str; 9] = ["iss", "sub", "client_id", "aud", "scope", "iat", "exp", "jti", "nbf"];
+const KNOWN: [&str; 10] = ["iss", "sub", "client_id", "aud", "scope", "iat", "exp", "jti", "nbf", "cnf"];
 
 /// Why a token is not taken. For operators; a tool hears one answer for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +59,7 @@ pub(super) fn verify(keyset: &Keyset, issuer: &str, now: Timestamp, token: &str)
     if !keyset.verify(kid, alg, unverified.signed, &unverified.signature) {
         return Err(TokenRejected::Signature);
     }
-    let members = jws::members(&unverified.payload).ok_or(TokenRejected::Malformed)?;
+    let members = json::object(&unverified.payload).ok_or(TokenRejected::Malformed)?;
     let claims = claims(&members, issuer).ok_or(TokenRejected::Claims)?;
     let now = now.as_secs();
     if members.has("nbf") && members.date("nbf").ok_or(TokenRejected::Claims)? > now + AHEAD_SECS {
@@ -68,6 +72,14 @@ pub(super) fn verify(keyset: &Keyset, issuer: &str, now: Timestamp, token: &str)
         return Err(TokenRejected::Expired);
     }
     Ok(claims)
+}
+
+/// `cnf` with one member that we know, whose value is the base64url of a SHA-256.
+fn binding(cnf: &Value) -> Option<Binding> {
+    let binding: Binding = serde_json::from_value(cnf.clone()).ok()?;
+    let (Binding::Dpop(digest) | Binding::Mtls(digest)) = &binding;
+    from_base64url(digest).filter(|octets| octets.len() == 32)?;
+    Some(binding)
 }
 
 fn claims(members: &Members, issuer: &str) -> Option<Claims> {
@@ -86,5 +98,9 @@ fn claims(members: &Members, issuer: &str) -> Option<Claims> {
         issued_at: Timestamp::from_secs(members.date("iat")?),
         expires_at: Timestamp::from_secs(members.date("exp")?),
         token_id: text("jti")?.to_owned(),
+        binding: match members.get("cnf") {
+            None => None,
+            Some(cnf) => Some(binding(cnf)?),
+        },
     })
 }

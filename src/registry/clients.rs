@@ -2,6 +2,7 @@
 
 use crate::crypto::encoding::{CLIENT_SECRET, generate};
 use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
+use crate::domain::client_auth::{ClientAuth, RequiredBinding};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Actor, EventCode};
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
@@ -12,8 +13,23 @@ use crate::store::sql;
 
 const PURPOSE: &str = "client-secret";
 
+/// What a new client shall be.
+#[derive(Clone, Debug)]
+pub struct NewClient {
+    /// What people call it.
+    pub name: String,
+    /// What its tokens are signed with.
+    pub token_alg: TokenAlg,
+    /// The mailbox meant when a token request names none.
+    pub default_mailbox: Option<MailboxId>,
+    /// How it proves who it is.
+    pub auth: ClientAuth,
+    /// What its tokens must be bound to.
+    pub required_binding: RequiredBinding,
+}
+
 impl Registry {
-    /// Registers a client; its secret is shown this once.
+    /// Registers a client that proves itself by a secret, which is shown this once.
     pub async fn add_client(
         &self,
         by: &Actor,
@@ -21,25 +37,48 @@ impl Registry {
         token_alg: TokenAlg,
         default_mailbox: Option<MailboxId>,
     ) -> Result<(Client, Secret<ClientSecret>), RegistryError> {
-        if let Some(mailbox) = &default_mailbox {
+        let (auth, required_binding) = (ClientAuth::ClientSecret {}, RequiredBinding::None);
+        let new = NewClient { name: name.to_owned(), token_alg, default_mailbox, auth, required_binding };
+        let (client, secret) = self.register_client(by, new).await?;
+        Ok((client, secret.ok_or(RegistryError::Internal("a client with a secret has none"))?))
+    }
+
+    /// Registers a client; a secret, where its method needs one, is shown this once.
+    pub async fn register_client(
+        &self,
+        by: &Actor,
+        new: NewClient,
+    ) -> Result<(Client, Option<Secret<ClientSecret>>), RegistryError> {
+        if let Some(mailbox) = &new.default_mailbox {
             self.mailbox_row(mailbox).await?;
         }
         let client = Client {
             id: ClientId::new(&self.clock, &self.entropy),
-            name: checked_name(name)?,
+            name: checked_name(&new.name)?,
             status: Status::Active,
-            default_mailbox,
-            token_alg,
+            default_mailbox: new.default_mailbox,
+            token_alg: new.token_alg,
+            auth: new.auth,
+            required_binding: new.required_binding,
             tokens_valid_after: Timestamp(0),
             created_at: self.clock.now(),
         };
-        let (record, secret) = self.new_secret(&client.id)?;
-        self.record(Self::event(EventCode::ClientAdded, by).client(&client.id).detail("name", name)).await?;
+        let secret = match client.auth {
+            ClientAuth::ClientSecret {} => Some(self.new_secret(&client.id)?),
+            ClientAuth::PrivateKeyJwt { .. }
+            | ClientAuth::TlsClientAuth { .. }
+            | ClientAuth::SelfSignedTlsClientAuth { .. }
+            | ClientAuth::WorkloadIdentity { .. } => None,
+        };
+        let event = Self::event(EventCode::ClientAdded, by).client(&client.id).detail("name", client.name.clone());
+        self.record(event.detail("auth", client.auth.as_str())).await?;
         let mut tx = self.store.begin().await?;
         self.add(&mut tx, &client).await?;
-        self.add(&mut tx, &record).await?;
+        if let Some((record, _)) = &secret {
+            self.add(&mut tx, record).await?;
+        }
         self.commit(tx).await?;
-        Ok((client, secret))
+        Ok((client, secret.map(|(_, secret)| secret)))
     }
 
     /// All clients.

@@ -21,6 +21,7 @@ mod tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
+pub use crate::registry::clients::NewClient;
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::keys::SigningKey;

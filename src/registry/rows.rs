@@ -2,6 +2,7 @@
 
 use crate::crypto::hash::{Mac, framed};
 use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
+use crate::domain::client_auth::RequiredBinding;
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::{Grant, SessionTtl};
 use crate::domain::mailbox::{Health, Mailbox};
@@ -164,7 +165,7 @@ impl Stored for Mailbox {
 
 impl Stored for Client {
     const TABLE: &'static str = "clients";
-    const KINDS: &'static str = "tttttii";
+    const KINDS: &'static str = "tttttttii";
     const ADD: Statement = sql::CLIENT_ADD;
     const SET: Statement = sql::CLIENT_SET;
 
@@ -175,6 +176,8 @@ impl Stored for Client {
             self.status.as_str().into(),
             self.default_mailbox.as_ref().map(crate::domain::id::MailboxId::as_str).into(),
             self.token_alg.as_str().into(),
+            serde_json::to_string(&self.auth).unwrap_or_default().as_str().into(),
+            self.required_binding.as_str().into(),
             self.tokens_valid_after.0.into(),
             self.created_at.0.into(),
         ]
@@ -187,6 +190,8 @@ impl Stored for Client {
             status: Status::parse(&values.text()?)?,
             default_mailbox: values.opt_text()?.map(|text| text.parse()).transpose().ok()?,
             token_alg: TokenAlg::parse(&values.text()?)?,
+            auth: serde_json::from_str(&values.text()?).ok()?,
+            required_binding: RequiredBinding::parse(&values.text()?)?,
             tokens_valid_after: values.time()?,
             created_at: values.time()?,
         })

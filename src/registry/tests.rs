@@ -78,6 +78,7 @@ impl House {
             issued_at: self.clock.now(),
             expires_at: self.clock.now().plus_secs(300),
             token_id: "t".into(),
+            binding: None,
         }
     }
 

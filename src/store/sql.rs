@@ -34,7 +34,7 @@ macro_rules! mailboxes {
 }
 macro_rules! clients {
     () => {
-        "id, name, status, default_mailbox, token_alg, tokens_valid_after, created_at, mac"
+        "id, name, status, default_mailbox, token_alg, auth, required_binding, tokens_valid_after, created_at, mac"
     };
 }
 macro_rules! secrets {
@@ -144,9 +144,9 @@ statements! {
         pending = CASE WHEN pending > 0 THEN pending - 1 ELSE 0 END WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
     BREAKER_RESET = "UPDATE breakers SET epoch = epoch + 1, forgiven = refused, pending = 0 WHERE mailbox_id = $1";
 
-    CLIENT_ADD = concat!("INSERT INTO clients (", clients!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
-    CLIENT_SET = "UPDATE clients SET name = $2, status = $3, default_mailbox = $4, token_alg = $5, tokens_valid_after = $6, \
-        created_at = $7, mac = $8 WHERE id = $1 AND mac = $9";
+    CLIENT_ADD = concat!("INSERT INTO clients (", clients!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+    CLIENT_SET = "UPDATE clients SET name = $2, status = $3, default_mailbox = $4, token_alg = $5, auth = $6, \
+        required_binding = $7, tokens_valid_after = $8, created_at = $9, mac = $10 WHERE id = $1 AND mac = $11";
     CLIENT_LIST = concat!("SELECT ", clients!(), " FROM clients WHERE status <> 'removed' ORDER BY id");
     CLIENT_GET = concat!("SELECT ", clients!(), " FROM clients WHERE id = $1");
     CLIENT_BY_NAME = concat!("SELECT ", clients!(), " FROM clients WHERE name = $1 AND status <> 'removed'");

@@ -142,6 +142,9 @@ impl Gatekeeper {
             Some(Err(error)) => return self.refuse(refused(&error.to_string())).await,
             None => return self.refuse(refused("token is not text")).await,
         };
+        if claims.binding.is_some() {
+            return self.refuse(refused("what the token is bound to was not shown").client(&claims.client_id)).await;
+        }
         if let Some(user) = &attempt.user
             && !user.eq_ignore_ascii_case(claims.mailbox.as_str())
         {

@@ -147,7 +147,8 @@ async fn token(registry: &Registry, tokens: &TokenService, clock: &Clock) -> Str
     registry.add_grant(&by, new).await.unwrap();
     let secret = secret.expose_text(str::to_owned).unwrap();
     let form = format!("grant_type=client_credentials&client_id={}&client_secret={secret}", client.id);
-    let origin = Origin { source: "127.0.0.1".parse().unwrap(), request_id: RequestId::new(clock, &random::system()) };
+    let request_id = RequestId::new(clock, &random::system());
+    let origin = Origin { source: "127.0.0.1".parse().unwrap(), request_id, certificates: Vec::new() };
     let issued = tokens.token(TokenRequest::parse(form.as_bytes(), None), &origin).await.unwrap();
     issued.token.expose_text(str::to_owned).unwrap()
 }

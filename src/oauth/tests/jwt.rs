@@ -8,7 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::secret::Secret;
 use crate::domain::token::Claims;
 use crate::oauth::TokenRejected;
-use crate::oauth::jws::MAX_LENGTH;
+use crate::oauth::jose::jws::MAX_LENGTH;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::verify::verify;
 

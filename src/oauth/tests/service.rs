@@ -21,9 +21,10 @@ use crate::domain::grant::SessionTtl;
 use crate::domain::id::{ClientId, MailboxId, RequestId};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::{ClientSecret, Secret};
+use crate::oauth::issue::{narrowed, token_id};
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
-use crate::oauth::{IssuedToken, OauthError, Origin, TokenService, narrowed, token_id};
+use crate::oauth::{IssuedToken, OauthError, Origin, TokenService};
 use crate::registry::{NewGrant, Registry};
 use crate::store::Store;
 use crate::upstream::{DialPolicy, Dialer};
@@ -58,7 +59,7 @@ impl Node {
         let source: IpAddr = source.parse().unwrap();
         let request_id = "req_0123456789ab".parse::<RequestId>().unwrap();
         let request = TokenRequest::parse(body.as_bytes(), authorization);
-        self.tokens.token(request, &Origin { source, request_id }).await
+        self.tokens.token(request, &Origin { source, request_id, certificates: Vec::new() }).await
     }
 
     async fn refusals(&self) -> usize {

@@ -1,0 +1,23 @@
+//! What the service says of itself (RFC 8414).
+
+use serde_json::json;
+
+use crate::oauth::TokenService;
+
+impl TokenService {
+    /// The metadata document (RFC 8414). Depends on the settings only (TOK-20).
+    pub fn metadata(&self) -> serde_json::Value {
+        let issuer = &self.0.issuer;
+        let scopes: Vec<_> = crate::domain::scope::Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        json!({
+            "issuer": issuer,
+            "token_endpoint": format!("{issuer}/token"),
+            "jwks_uri": format!("{issuer}/jwks"),
+            "grant_types_supported": ["client_credentials"],
+            // Required by RFC 8414 section 2; there is no authorization endpoint.
+            "response_types_supported": [],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "scopes_supported": scopes,
+        })
+    }
+}
