@@ -154,7 +154,7 @@ impl TokenService {
         self.must_not_wait(origin)?;
         let mut named = request.as_ref().ok().and_then(|request| request.client_id.parse::<ClientId>().ok());
         let mut actor = Actor::Anonymous;
-        let error = match self.authenticate(request).await {
+        let error = match self.authenticate(request, origin).await {
             Ok((client, request)) => match self.issue(&client, &request, origin).await {
                 Ok(issued) => return Ok(issued),
                 Err(error) => {
@@ -192,12 +192,13 @@ impl TokenService {
     async fn authenticate(
         &self,
         request: Result<TokenRequest, OauthError>,
+        origin: &Origin,
     ) -> Result<(Client, TokenRequest), OauthError> {
         let request = request?;
         let id: ClientId = request.client_id.parse().map_err(|_| OauthError::InvalidClient)?;
         let secret = request.client_secret.expose_text(str::to_owned).map(zeroize::Zeroizing::new);
         let secret = secret.ok_or(OauthError::InvalidClient)?;
-        let checked = self.0.registry.check_client_secret(&id, &secret).await;
+        let checked = self.0.registry.check_client_secret(&id, &secret, origin.source).await;
         checked.map(|client| (client, request)).map_err(|error| OauthError::of(&error, OauthError::InvalidClient))
     }
 
