@@ -29,7 +29,9 @@ pub(super) fn print(format: Format, answer: &Value) {
                     match nested(value) {
                         Some(rows) => {
                             out(name);
-                            table(rows).iter().for_each(|line| out(&format!("  {line}")));
+                            for line in table(rows) {
+                                out(&format!("  {line}"));
+                            }
                         }
                         None => out(&format!("{name:<18} {}", plain(value))),
                     }

@@ -53,12 +53,12 @@ async fn whichever_key_is_revoked_one_signs_on() {
         }
         // One is retired, one signs, two wait.
         house.clock.advance((PUBLISH_AHEAD_SECS - 180) * 1000);
-        assert_eq!(in_state(&house, KeyState::Active).await, [line[1].clone()]);
+        assert_eq!(in_state(&house, KeyState::Active).await, std::slice::from_ref(&line[1]));
         house.registry.revoke_signing_key(&Actor::System, &line[revoked]).await.unwrap();
         let signs = in_state(&house, KeyState::Active).await;
         let expected = if revoked == 1 { &line[2] } else { &line[1] };
-        assert_eq!(signs, [expected.clone()], "after the revocation of {revoked}");
-        assert_eq!(in_state(&house, KeyState::Revoked).await, [line[revoked].clone()]);
+        assert_eq!(signs, std::slice::from_ref(expected), "after the revocation of {revoked}");
+        assert_eq!(in_state(&house, KeyState::Revoked).await, std::slice::from_ref(&line[revoked]));
         one_signs_always(&house).await;
         house.registry.revoke_signing_key(&Actor::System, &line[revoked]).await.unwrap();
         assert_eq!(house.recorded(EventCode::KeyRevoked).await, 1, "the second time there is nothing to do");
@@ -70,7 +70,7 @@ async fn the_last_key_that_is_revoked_has_a_new_one_in_its_place() {
     let house = house().await;
     let only = in_state(&house, KeyState::Active).await.remove(0);
     house.registry.revoke_signing_key(&Actor::System, &only).await.unwrap();
-    assert_ne!(in_state(&house, KeyState::Active).await, [only.clone()]);
+    assert_ne!(in_state(&house, KeyState::Active).await, std::slice::from_ref(&only));
     one_signs_always(&house).await;
     let row = house.registry.list_signing_keys().await.unwrap().into_iter().find(|key| key.kid == only).unwrap();
     assert!(row.sealed.is_empty() && row.wrapped_dek.is_empty(), "its private half is shredded");

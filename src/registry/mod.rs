@@ -20,6 +20,8 @@ mod breaker_tests;
 #[cfg(test)]
 mod key_tests;
 #[cfg(test)]
+mod secret_use_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::registry::admission::Admitted;

@@ -37,6 +37,11 @@ impl SecretUses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
+    pub(in crate::registry) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Notes a use.
     pub(in crate::registry) fn note(&self, secret: &ClientSecretId, seen: SecretUse) {
         let mut noted = self.lock();
@@ -106,8 +111,52 @@ pub fn is_safe_to_retire(
     now: Timestamp,
 ) -> bool {
     let lives = |record: &ClientSecretRecord| record.expires_at.is_none_or(|end| now < end);
-    let newer = all.iter().skip_while(|record| record.id != secret.id).skip(1).rfind(|record| lives(record));
-    let Some(newer) = newer else { return !lives(secret) && all.iter().any(lives) };
-    let since = last_use.map_or(newer.created_at, |last| last.at.max(newer.created_at));
-    !lives(secret) || since.plus_secs(i64::from(quiet_secs)) <= now
+    let Some(newest) = all.iter().rfind(|record| lives(record)) else { return false };
+    let since = last_use.map_or(newest.created_at, |last| last.at.max(newest.created_at));
+    !lives(secret) || (newest.id != secret.id && since.plus_secs(i64::from(quiet_secs)) <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::{SecretUse, is_safe_to_retire};
+    use crate::domain::client::ClientSecretRecord;
+    use crate::domain::clock::Timestamp;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn secret(name: &str, created: i64, expires: Option<i64>) -> ClientSecretRecord {
+        ClientSecretRecord {
+            id: format!("cse_00000000000{name}").parse().unwrap(),
+            client_id: "cli_00000000000a".parse().unwrap(),
+            digest: [0; 32],
+            created_at: Timestamp::from_secs(created),
+            expires_at: expires.map(Timestamp::from_secs),
+        }
+    }
+
+    #[test]
+    fn ca_17_a_secret_is_safe_to_retire_when_it_was_quiet_beside_a_newer_one() {
+        let (older, newer) = (secret("a", 0, Some(9000)), secret("b", 1000, None));
+        let all = [older.clone(), newer.clone()];
+        let safe = |secret, all: &[_], used: Option<i64>, now| {
+            let used = used.map(|secs| SecretUse { at: Timestamp::from_secs(secs), source: HERE });
+            is_safe_to_retire(secret, all, used, 100, Timestamp::from_secs(now))
+        };
+        for (used, now, expected) in [
+            (None, 1099, false),
+            (None, 1100, true),
+            (Some(500), 1099, false),
+            (Some(500), 1100, true),
+            (Some(2000), 2099, false),
+            (Some(2000), 2100, true),
+            (Some(8999), 9000, true),
+        ] {
+            assert_eq!(safe(&older, &all, used, now), expected, "used {used:?}, now {now}");
+        }
+        assert!(!safe(&newer, &all, None, 100_000), "the newest is the one to use");
+        assert!(!safe(&older, std::slice::from_ref(&older), None, 8000), "the only one that lives");
+        assert!(!safe(&older, std::slice::from_ref(&older), None, 10_000), "there is no other");
+    }
 }

@@ -314,7 +314,7 @@ async fn jwt_08_an_expired_token_is_let_in_for_five_seconds_and_no_more() {
 }
 
 #[tokio::test]
-async fn two_secrets_live_at_most_and_the_older_ends_with_its_overlap() {
+async fn ca_17_two_secrets_live_at_most_and_the_older_ends_with_its_overlap() {
     let house = House::new().await;
     let registry = &house.registry;
     let (client, first) = registry.add_client(&Actor::System, "tool", TokenAlg::EdDsa, None).await.unwrap();
