@@ -126,10 +126,13 @@ CREATE UNIQUE INDEX grants_active ON grants (client_id, mailbox_id) WHERE status
 CREATE TABLE signing_keys (
     kid TEXT PRIMARY KEY,
     alg TEXT NOT NULL,
-    state TEXT NOT NULL,
     kek_id TEXT NOT NULL,
     wrapped_dek BLOB NOT NULL,
     sealed BLOB NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    active_from INTEGER NOT NULL,
+    retires_at INTEGER,
+    revoked_at INTEGER,
+    mac BLOB NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX signing_keys_active ON signing_keys (alg) WHERE state = 'active';
+CREATE UNIQUE INDEX signing_keys_last ON signing_keys (alg) WHERE retires_at IS NULL AND revoked_at IS NULL;

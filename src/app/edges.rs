@@ -127,6 +127,7 @@ impl Edges {
             identity: identity.clone(),
             max_message_bytes: config.limits.max_message_bytes,
         });
+        let signing = tokens.clone();
         let state = http::HttpState {
             registry: services.registry.clone(),
             tokens,
@@ -168,6 +169,8 @@ impl Edges {
         tasks.spawn(async move {
             tokio::select! {
                 () = registry.watch_grants() => (),
+                () = signing.watch_keys() => (),
+                () = registry.keep_secret_uses() => (),
                 () = stop.cancelled() => (),
             }
         });

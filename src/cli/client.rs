@@ -20,12 +20,17 @@ pub(super) enum Client {
     },
     /// All clients
     List,
-    /// One client
-    Show { client: String },
+    /// One client, and how its secrets are used
+    Show {
+        client: String,
+        /// Seconds without use after which a secret counts as safe to retire
+        #[arg(long, default_value_t = 86_400)]
+        quiet_for: u32,
+    },
     /// Make a further secret; the older one works on for a while
     RotateSecret {
         client: String,
-        /// Seconds that the older secret still works
+        /// Seconds that the older secret still works; 7776000 (90 days) at most
         #[arg(long, default_value_t = 604_800)]
         overlap: u32,
     },
@@ -44,7 +49,9 @@ impl Client {
                 (Method::POST, "/clients".to_owned(), Some(body))
             }
             Self::List => (Method::GET, "/clients".to_owned(), None),
-            Self::Show { client } => (Method::GET, format!("/clients/{}", segment(&client)), None),
+            Self::Show { client, quiet_for } => {
+                (Method::GET, format!("/clients/{}?quiet_for_secs={quiet_for}", segment(&client)), None)
+            }
             Self::RotateSecret { client, overlap } => {
                 let body = json!({ "overlap_secs": overlap });
                 (Method::POST, format!("/clients/{}/rotate-secret", segment(&client)), Some(body))

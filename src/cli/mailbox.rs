@@ -18,7 +18,7 @@ pub(super) enum Mailbox {
     List,
     /// One mailbox
     Show { mailbox: String },
-    /// Try its login, IMAP and SMTP apart
+    /// Try its login, IMAP and SMTP apart; 2 when one was refused
     Test { mailbox: String },
     /// Replace its password; the new one is proven by login before the old one goes
     SetCredential {
@@ -26,8 +26,8 @@ pub(super) enum Mailbox {
         #[command(flatten)]
         password: Password,
     },
-    /// Remove it and shred its credential (by id)
-    Remove { id: String },
+    /// Remove it and shred its credential
+    Remove { mailbox: String },
 }
 
 #[derive(Debug, Args)]
@@ -80,7 +80,7 @@ impl Mailbox {
                 let body = json!({ "password": password.read()? });
                 (Method::PUT, format!("/mailboxes/{}/credential", segment(&mailbox)), Some(body))
             }
-            Self::Remove { id } => (Method::DELETE, format!("/mailboxes/{}", segment(&id)), None),
+            Self::Remove { mailbox } => (Method::DELETE, format!("/mailboxes/{}", segment(&mailbox)), None),
         })
     }
 }

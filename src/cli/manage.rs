@@ -88,6 +88,7 @@ pub(super) enum Manage {
 pub(super) type Call = (Method, String, Option<Value>);
 
 pub(super) async fn execute(command: Manage) -> anyhow::Result<()> {
+    let is_test = matches!(command, Manage::Mailbox { command: Mailbox::Test { .. }, .. });
     let (common, call): (Common, Call) = match command {
         Manage::Mailbox { command, common } => (common, command.call()?),
         Manage::Client { command, common } => (common, command.call()),
@@ -104,6 +105,10 @@ pub(super) async fn execute(command: Manage) -> anyhow::Result<()> {
     let (method, path, body) = call;
     let answer = Api::new(&common.target)?.call(method, &path, body).await?;
     print(common.format, &answer);
+    // The report is the answer; whether the logins went well is for scripts.
+    let logins = answer.as_object().into_iter().flat_map(serde_json::Map::values);
+    let refused = logins.filter(|login| is_test && login.as_str().is_some_and(|word| word != "ok")).count();
+    anyhow::ensure!(refused == 0, "a login failed");
     Ok(())
 }
 

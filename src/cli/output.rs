@@ -26,7 +26,15 @@ pub(super) fn print(format: Format, answer: &Value) {
             Some(rows) => table(rows).iter().for_each(|line| out(line)),
             None => {
                 for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
-                    out(&format!("{name:<18} {}", plain(value)));
+                    match nested(value) {
+                        Some(rows) => {
+                            out(name);
+                            for line in table(rows) {
+                                out(&format!("  {line}"));
+                            }
+                        }
+                        None => out(&format!("{name:<18} {}", plain(value))),
+                    }
                 }
             }
         },
@@ -40,6 +48,11 @@ fn listing(members: &Map<String, Value>) -> Option<&Vec<Value>> {
         Some(Value::Array(rows)) if members.len() == 1 => Some(rows),
         _ => None,
     }
+}
+
+/// The rows, when a member is a list of nouns.
+fn nested(value: &Value) -> Option<&Vec<Value>> {
+    value.as_array().filter(|rows| rows.first().is_some_and(Value::is_object))
 }
 
 /// A head and one line per row, in columns; a column that is empty in every row is left out.

@@ -85,6 +85,10 @@ codes! {
     MessageSubmitted = "message.submitted";
     /// A message was handed over and the upstream's answer never came (SM-10).
     MessageIndeterminate = "message.indeterminate";
+    /// A key that signs access tokens was made and published; it signs from the time that is named.
+    KeyPublished = "key.published";
+    /// A signing key was revoked: nothing that it signed is valid any more.
+    KeyRevoked = "key.revoked";
     /// A stored row does not carry our MAC, or a sealed value does not open.
     TamperingDetected = "tampering.detected";
 }

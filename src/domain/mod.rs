@@ -17,5 +17,6 @@ pub mod operator;
 pub mod scope;
 pub mod secret;
 pub mod session;
+pub mod signing_key;
 pub mod throttle;
 pub mod token;

@@ -11,12 +11,11 @@ use axum::{Extension, Json, Router};
 use serde_json::json;
 
 use crate::domain::id::RequestId;
+use crate::domain::signing_key::JWKS_MAX_AGE_SECS;
 use crate::http::HttpState;
 use crate::oauth::request::TokenRequest;
 use crate::oauth::{OauthError, Origin};
 
-/// How long others may keep keys and metadata, in seconds.
-const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=300");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// The only scheme of the `Authorization` header that proves a client (RFC 6749 section 5.2, RFC 7617 section 2.1).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"mailwarden\", charset=\"UTF-8\"");
@@ -132,11 +131,16 @@ async fn wrong_method() -> Response {
 }
 
 async fn jwks(State(state): State<HttpState>) -> Response {
-    ([(header::CACHE_CONTROL, PUBLIC)], Json(state.tokens.jwks())).into_response()
+    ([(header::CACHE_CONTROL, public())], Json(state.tokens.jwks())).into_response()
 }
 
 async fn metadata(State(state): State<HttpState>) -> Response {
-    ([(header::CACHE_CONTROL, PUBLIC)], Json(state.tokens.metadata())).into_response()
+    ([(header::CACHE_CONTROL, public())], Json(state.tokens.metadata())).into_response()
+}
+
+/// How long others may keep keys and metadata.
+fn public() -> String {
+    format!("public, max-age={JWKS_MAX_AGE_SECS}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Clients and their secrets.
 
+use std::net::IpAddr;
+
 use crate::crypto::encoding::{CLIENT_SECRET, generate};
 use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
 use crate::domain::client_auth::{ClientAuth, RequiredBinding};
@@ -8,6 +10,7 @@ use crate::domain::event::{Actor, EventCode};
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
 use crate::domain::secret::{ClientSecret, Secret};
 use crate::domain::session::EndReason;
+use crate::registry::secret_uses::SecretUse;
 use crate::registry::{Registry, RegistryError, checked_name};
 use crate::store::sql;
 
@@ -27,6 +30,8 @@ pub struct NewClient {
     /// What its tokens must be bound to.
     pub required_binding: RequiredBinding,
 }
+/// The longest overlap of two secrets: 90 days. A secret that is to be replaced must not stay for good.
+pub const MAX_OVERLAP_SECS: u32 = 90 * 24 * 3600;
 
 impl Registry {
     /// Registers a client that proves itself by a secret, which is shown this once.
@@ -104,6 +109,9 @@ impl Registry {
         id: &ClientId,
         overlap_secs: u32,
     ) -> Result<Secret<ClientSecret>, RegistryError> {
+        if overlap_secs > MAX_OVERLAP_SECS {
+            return Err(RegistryError::Invalid("the overlap is 7776000 seconds (90 days) at most"));
+        }
         self.client_row(id).await?;
         let (record, secret) = self.new_secret(id)?;
         let live = self.live_secrets(id).await?;
@@ -189,8 +197,14 @@ impl Registry {
         Ok(())
     }
 
-    /// The client, when `secret` is one of its live secrets. An unknown id takes the same steps as a wrong secret (CA-06).
-    pub async fn check_client_secret(&self, id: &ClientId, secret: &str) -> Result<Client, RegistryError> {
+    /// The client, when `secret` is one of its live secrets; its use from `source` is noted. An unknown id takes the same steps as a
+    /// wrong secret (CA-06).
+    pub async fn check_client_secret(
+        &self,
+        id: &ClientId,
+        secret: &str,
+        source: IpAddr,
+    ) -> Result<Client, RegistryError> {
         let client = match self.one::<Client>(sql::CLIENT_GET, &[id.as_str().into()]).await {
             Ok(found) => found.map(|(client, _)| client),
             Err(RegistryError::Denied) => None,
@@ -199,16 +213,23 @@ impl Registry {
         let mut secrets: Vec<ClientSecretRecord> = self.many(sql::SECRET_LIST, &[id.as_str().into()]).await?;
         secrets.retain(|record| record.client_id == *id);
         let now = self.clock.now();
-        let (mut good, mut compared) = (false, 0);
+        let (mut good, mut compared) = (None, 0);
         for record in &secrets {
             let live = record.expires_at.is_none_or(|end| now < end);
-            good |= live & self.vault.digest_matches(PURPOSE, secret, &record.digest);
+            if live & self.vault.digest_matches(PURPOSE, secret, &record.digest) {
+                good = Some(&record.id);
+            }
             compared += 1;
         }
         for _ in compared..2 {
-            good &= !self.vault.digest_matches(PURPOSE, secret, &[0; 32]);
+            if self.vault.digest_matches(PURPOSE, secret, &[0; 32]) {
+                good = None;
+            }
         }
-        client.filter(|client| good && client.status == Status::Active).ok_or(RegistryError::Unauthenticated)
+        let active = client.filter(|client| client.status == Status::Active);
+        let (client, used) = active.zip(good).ok_or(RegistryError::Unauthenticated)?;
+        self.secret_uses.note(used, SecretUse { at: now, source });
+        Ok(client)
     }
 
     async fn live_secrets(&self, id: &ClientId) -> Result<Vec<ClientSecretRecord>, RegistryError> {

@@ -12,19 +12,25 @@ mod mailboxes;
 mod operators;
 mod roster;
 mod rows;
+mod secret_uses;
 pub mod sessions;
 
 #[cfg(test)]
 mod breaker_tests;
 #[cfg(test)]
+mod key_tests;
+#[cfg(test)]
+mod secret_use_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
-pub use crate::registry::clients::NewClient;
+pub use crate::registry::clients::{MAX_OVERLAP_SECS, NewClient};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
-pub use crate::registry::keys::SigningKey;
+pub use crate::registry::keys::Rotation;
+pub use crate::registry::secret_uses::{SecretUse, is_safe_to_retire};
 pub use crate::registry::sessions::{SessionHandle, Sessions};
 
 use crate::audit::Audit;
@@ -34,6 +40,7 @@ use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::id::NodeId;
 use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
+use crate::registry::secret_uses::SecretUses;
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
 use crate::store::{Store, Tx, sql};
@@ -52,14 +59,15 @@ pub struct Registry {
     sessions: Sessions,
     node: NodeId,
     gates: Gates,
+    secret_uses: SecretUses,
 }
 
 impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
-        let (sessions, gates) = (Sessions::default(), Gates::default());
-        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates }
+        let (sessions, gates, secret_uses) = (Sessions::default(), Gates::default(), SecretUses::default());
+        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, secret_uses }
     }
 
     /// The sessions on this node.

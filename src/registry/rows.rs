@@ -7,6 +7,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::grant::{Grant, SessionTtl};
 use crate::domain::mailbox::{Health, Mailbox};
 use crate::domain::operator::{Operator, Role};
+use crate::domain::signing_key::SigningKey;
 use crate::store::sql::{self, Statement};
 use crate::store::value::{Row, Value};
 
@@ -89,11 +90,14 @@ impl Fields {
     fn parsed<T: std::str::FromStr>(&mut self) -> Option<T> {
         self.text()?.parse().ok()
     }
-    fn digest(&mut self) -> Option<[u8; 32]> {
+    fn bytes(&mut self) -> Option<Vec<u8>> {
         match self.0.next() {
-            Some(Value::Blob(Some(bytes))) => bytes.try_into().ok(),
+            Some(Value::Blob(bytes)) => bytes,
             _ => None,
         }
+    }
+    fn digest(&mut self) -> Option<[u8; 32]> {
+        self.bytes()?.try_into().ok()
     }
 }
 
@@ -258,6 +262,41 @@ impl Stored for Grant {
             session_ttl: SessionTtl::from_secs(values.int()?)?,
             expires_at: values.opt_time()?,
             created_at: values.time()?,
+        })
+    }
+}
+
+impl Stored for SigningKey {
+    const TABLE: &'static str = "signing_keys";
+    const KINDS: &'static str = "tttbbiiii";
+    const ADD: Statement = sql::KEY_ADD;
+    const SET: Statement = sql::KEY_SET;
+
+    fn to_values(&self) -> Vec<Value> {
+        vec![
+            self.kid.as_str().into(),
+            self.alg.as_str().into(),
+            self.kek_id.as_str().into(),
+            self.wrapped_dek.as_slice().into(),
+            self.sealed.as_slice().into(),
+            self.created_at.0.into(),
+            self.active_from.0.into(),
+            millis(self.retires_at),
+            millis(self.revoked_at),
+        ]
+    }
+
+    fn from_values(mut values: Fields) -> Option<Self> {
+        Some(Self {
+            kid: values.text()?,
+            alg: TokenAlg::parse(&values.text()?)?,
+            kek_id: values.parsed()?,
+            wrapped_dek: values.bytes()?,
+            sealed: values.bytes()?,
+            created_at: values.time()?,
+            active_from: values.time()?,
+            retires_at: values.opt_time()?,
+            revoked_at: values.opt_time()?,
         })
     }
 }

@@ -65,7 +65,7 @@ macro_rules! sessions {
 }
 macro_rules! signing_keys {
     () => {
-        "kid, alg, state, kek_id, wrapped_dek, sealed, created_at"
+        "kid, alg, kek_id, wrapped_dek, sealed, created_at, active_from, retires_at, revoked_at, mac"
     };
 }
 
@@ -159,6 +159,14 @@ statements! {
     SECRET_REMOVE = "DELETE FROM client_secrets WHERE id = $1";
     SECRET_SHRED = "DELETE FROM client_secrets WHERE client_id = $1";
 
+    // An observation, not policy: no MAC. The later of two nodes' notes stays; a secret that is gone gets none.
+    SECRET_USED = "INSERT INTO client_secret_uses (secret_id, used_at, source) \
+        SELECT CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS TEXT) WHERE EXISTS (SELECT 1 FROM client_secrets WHERE id = $1) \
+        ON CONFLICT (secret_id) DO UPDATE SET used_at = excluded.used_at, source = excluded.source \
+        WHERE client_secret_uses.used_at < excluded.used_at";
+    SECRET_USES = "SELECT secret_id, used_at, source FROM client_secret_uses WHERE secret_id IN \
+        (SELECT id FROM client_secrets WHERE client_id = $1)";
+
     GRANT_ADD = concat!("INSERT INTO grants (", grants!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
     GRANT_SET = "UPDATE grants SET client_id = $2, mailbox_id = $3, scopes = $4, bounds = $5, status = $6, token_ttl_secs = $7, \
         session_ttl_secs = $8, expires_at = $9, created_at = $10, mac = $11 WHERE id = $1 AND mac = $12";
@@ -167,7 +175,9 @@ statements! {
     GRANT_OF_CLIENT = concat!("SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND status <> 'removed' ORDER BY id");
     GRANT_FOR = concat!("SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND mailbox_id = $2 AND status = 'active'");
 
-    KEY_LIST = concat!("SELECT ", signing_keys!(), " FROM signing_keys WHERE state = 'active' ORDER BY created_at, kid");
-    KEY_ADD = concat!("INSERT INTO signing_keys (", signing_keys!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING");
+    KEY_LIST = concat!("SELECT ", signing_keys!(), " FROM signing_keys ORDER BY active_from, created_at, kid");
+    KEY_ADD = concat!("INSERT INTO signing_keys (", signing_keys!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+    KEY_SET = "UPDATE signing_keys SET alg = $2, kek_id = $3, wrapped_dek = $4, sealed = $5, created_at = $6, active_from = $7, \
+        retires_at = $8, revoked_at = $9, mac = $10 WHERE kid = $1 AND mac = $11";
+    KEY_REMOVE = "DELETE FROM signing_keys WHERE kid = $1";
 }

@@ -207,6 +207,7 @@ fn required(code: &str) -> &'static [&'static str] {
     match code {
         "service.started" | "service.stopped" | "tampering.detected" => &[],
         "operator.added" | "operator.removed" | "operator.refused" => &["source", "request_id"],
+        "key.published" | "key.revoked" => &["source", "request_id"],
         "mailbox.added" | "mailbox.removed" | "mailbox.tested" | "credential.set" => {
             &["mailbox_id", "source", "request_id"]
         }
@@ -238,6 +239,8 @@ fn everything_happens(stage: &mut Stage) {
     gateway.manage_ok(&["operator", "remove", &id], b"");
     let refused = wire::https(gateway.port("https"), gateway.ca_file(), "GET /api/v1/clients HTTP/1.1", "");
     assert_eq!(refused.expect("an answer").status, 401);
+    // Signing keys.
+    gateway.manage_ok(&["key", "rotate", "--now", "--revoke"], b"");
     // Clients and grants.
     let tool = gateway.add_tool("helpdesk", ADDRESS, "helpdesk");
     gateway.manage_ok(&["client", "rotate-secret", &tool.id], b"");

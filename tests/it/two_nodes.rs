@@ -74,6 +74,23 @@ fn a_token_of_one_node_works_at_the_other_and_a_revocation_at_one_ends_sessions_
 }
 
 #[test]
+fn jwt_10_a_key_revoked_at_one_node_is_refused_at_the_other_at_once() {
+    let pair = Pair::start();
+    let token = pair.second.token(&pair.tool, ADDRESS);
+    let mut there = pair.second.imap_session(ADDRESS, &token);
+    there.command_ok("a", "EXAMINE INBOX");
+    pair.first.manage_ok(&["key", "rotate", "--now", "--revoke"], b"");
+    ended(&mut there, Instant::now());
+    let answer = pair.second.imap().command("c", &format!("LOGIN {ADDRESS} {token}"));
+    assert!(answer.last().is_some_and(|line| line.starts_with("c NO")), "its token still works: {answer:?}");
+    // What either signs now, both take.
+    for (signs, takes) in [(&pair.first, &pair.second), (&pair.second, &pair.first)] {
+        let token = signs.token(&pair.tool, ADDRESS);
+        takes.imap_session(ADDRESS, &token).command_ok("a", "LOGOUT");
+    }
+}
+
+#[test]
 fn sessions_of_both_nodes_are_listed_and_ended_at_either() {
     let pair = Pair::start();
     let token = pair.second.token(&pair.tool, ADDRESS);

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
 use crate::domain::clock::Timestamp;
@@ -11,8 +11,9 @@ use crate::domain::fault::Fault;
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
 use crate::domain::secret::{ClientSecret, Secret};
 use crate::http::admin::caller::{Admins, Caller, Guards, Readers, Roles};
-use crate::http::admin::input::{Body, Named};
+use crate::http::admin::input::{Body, Named, Query};
 use crate::http::problem::Problem;
+use crate::registry::{SecretUse, is_safe_to_retire};
 
 /// A client to register.
 #[derive(Deserialize, ToSchema)]
@@ -33,9 +34,28 @@ pub(super) struct NewClient {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotate {
-    /// How long the older secret still works.
-    #[schema(value_type = i64, minimum = 0, maximum = 4_294_967_295_i64)]
+    /// How long the older secret still works; 90 days at most.
+    #[schema(value_type = i64, minimum = 0, maximum = 7_776_000)]
     overlap_secs: u32,
+}
+
+/// What to tell of a client.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Quiet {
+    /// How long a secret must not have been used to count as safe to retire; a day when absent, a minute at least.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 60, maximum = 31_536_000)]
+    quiet_for_secs: Option<u32>,
+}
+
+impl Quiet {
+    fn secs(&self) -> Result<u32, Problem> {
+        let secs = self.quiet_for_secs.unwrap_or(24 * 3600);
+        let good = (60..=31_536_000).contains(&secs);
+        good.then_some(secs).ok_or_else(|| Problem::new(Fault::Invalid, "quiet_for_secs is 60 to 31536000"))
+    }
 }
 
 /// A registered tool.
@@ -78,12 +98,31 @@ pub(super) struct SecretView {
     /// When it stops working; `null`: not planned.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
+    /// When it was last used, on any node; `null`: never. A use may be missing for a few seconds, or for good if its node crashed in them.
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
+    /// The address it was last used from.
+    last_used_from: Option<String>,
+    /// Whether no tool will miss it: a newer secret works, and since that was made this one was not used for `quiet_for_secs`.
+    safe_to_retire: bool,
 }
 
-impl From<ClientSecretRecord> for SecretView {
-    fn from(secret: ClientSecretRecord) -> Self {
-        let expires_at = secret.expires_at.map(Timestamp::to_rfc3339);
-        Self { id: secret.id, created_at: secret.created_at.to_rfc3339(), expires_at }
+impl SecretView {
+    fn of(
+        secret: &ClientSecretRecord,
+        all: &[ClientSecretRecord],
+        used: Option<SecretUse>,
+        quiet_secs: u32,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id: secret.id.clone(),
+            created_at: secret.created_at.to_rfc3339(),
+            expires_at: secret.expires_at.map(Timestamp::to_rfc3339),
+            last_used_at: used.map(|used| used.at.to_rfc3339()),
+            last_used_from: used.map(|used| used.source.to_string()),
+            safe_to_retire: is_safe_to_retire(secret, all, used, quiet_secs, now),
+        }
     }
 }
 
@@ -128,14 +167,22 @@ pub(super) async fn list(caller: Caller<Readers>) -> Result<Json<List>, Problem>
     Ok(Json(List { clients: clients.into_iter().map(View::from).collect() }))
 }
 
-/// One client
+/// One client, and how its secrets are used
 #[utoipa::path(get, path = "/clients/{id}", operation_id = "client_show", tag = "client",
-    params(("id" = String, Path, description = "Id or name")),
+    params(("id" = String, Path, description = "Id or name"), Quiet),
     extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = Detail)))]
-pub(super) async fn show(caller: Caller<Readers>, named: Named) -> Result<Json<Detail>, Problem> {
+pub(super) async fn show(
+    caller: Caller<Readers>,
+    named: Named,
+    Query(quiet): Query<Quiet>,
+) -> Result<Json<Detail>, Problem> {
+    let (quiet_secs, now) = (quiet.secs()?, caller.state.clock.now());
     let client = caller.registry().find_client(&named.0).await?;
-    let secrets = caller.registry().list_client_secrets(&client.id).await?;
-    Ok(Json(Detail { client: client.into(), secrets: secrets.into_iter().map(SecretView::from).collect() }))
+    let all = caller.registry().list_client_secrets(&client.id).await?;
+    let uses = caller.registry().secret_uses(&client.id).await?;
+    let view = |secret| SecretView::of(secret, &all, uses.get(&secret.id).copied(), quiet_secs, now);
+    let secrets = all.iter().map(view).collect();
+    Ok(Json(Detail { client: client.into(), secrets }))
 }
 
 /// Register a client

@@ -166,10 +166,11 @@ pub(super) async fn revoke(caller: Caller<Guards>, named: Named) -> Result<Statu
 
 /// Remove a mailbox and shred its credential
 #[utoipa::path(delete, path = "/mailboxes/{id}", operation_id = "mailbox_remove", tag = "mailbox",
-    params(("id" = String, Path, description = "Id")),
+    params(("id" = String, Path, description = "Id or address")),
     extensions(("x-mailwarden-roles" = json!(Admins::ALL))),
     responses((status = 204), (status = 409)))]
 pub(super) async fn remove(caller: Caller<Admins>, named: Named) -> Result<StatusCode, Problem> {
-    caller.registry().remove_mailbox(&caller.actor(), &named.id()?).await?;
+    let mailbox = caller.registry().find_mailbox(&named.0).await?;
+    caller.registry().remove_mailbox(&caller.actor(), &mailbox.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -41,6 +41,8 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::kill))
         .routes(routes!(keys::list))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
         .routes(routes!(checkpoints::export))

@@ -9,9 +9,9 @@ use crate::oauth::{OauthError, Origin, TokenService};
 
 impl TokenService {
     /// The client, when the proof is good and of its registered method.
-    pub(super) async fn authenticate(&self, proof: &ClientProof, _origin: &Origin) -> Result<Client, OauthError> {
+    pub(super) async fn authenticate(&self, proof: &ClientProof, origin: &Origin) -> Result<Client, OauthError> {
         match proof {
-            ClientProof::Secret { client_id, secret } => self.by_secret(client_id, secret).await,
+            ClientProof::Secret { client_id, secret } => self.by_secret(client_id, secret, origin).await,
         }
     }
 }

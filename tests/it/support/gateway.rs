@@ -184,6 +184,22 @@ impl Gateway {
         });
     }
 
+    /// A number in the database.
+    pub(crate) fn number(&self, text: &'static str) -> i64 {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let read = runtime.block_on(async {
+            if let Some(postgres) = &self.postgres {
+                let pool = sqlx::PgPool::connect(&postgres.url()).await.expect("connect");
+                sqlx::query_scalar(text).fetch_optional(&pool).await
+            } else {
+                let url = format!("sqlite:{}", self.dir.path().join("data/mailwarden.db").display());
+                let pool = sqlx::SqlitePool::connect(&url).await.expect("connect");
+                sqlx::query_scalar(text).fetch_optional(&pool).await
+            }
+        });
+        read.expect("read the database").unwrap_or_default()
+    }
+
     /// Does to the database what somebody with its password could do.
     pub(crate) fn tamper(&self, sql: &str) {
         if let Some(postgres) = &self.postgres {
