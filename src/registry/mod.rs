@@ -4,6 +4,7 @@
 
 mod admission;
 mod breaker;
+mod changes;
 mod clients;
 mod error;
 mod grants;
@@ -17,10 +18,13 @@ pub mod sessions;
 #[cfg(test)]
 mod breaker_tests;
 #[cfg(test)]
+mod changes_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
+pub use crate::registry::changes::{ClientTerms, GrantTerms, Version};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::keys::SigningKey;
