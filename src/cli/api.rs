@@ -69,6 +69,13 @@ impl Api {
         Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
     }
 
+    /// Replaces something, if it still is the version that was read.
+    pub(super) async fn replace(&self, path: &str, version: &str, body: &Value) -> anyhow::Result<()> {
+        let request = self.client.put(format!("{}{path}", self.base)).bearer_auth(self.token.as_str());
+        self.send(request.header(reqwest::header::IF_MATCH, format!("\"{version}\"")).json(body)).await?;
+        Ok(())
+    }
+
     /// Opens an answer that is read piece by piece.
     pub(super) async fn open(&self, path: &str) -> anyhow::Result<reqwest::Response> {
         self.send(self.client.get(format!("{}{path}", self.base)).bearer_auth(self.token.as_str())).await

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::cli::manage::{Call, segment};
 
@@ -123,12 +124,16 @@ impl Password {
                 std::io::stdin().read_to_string(&mut text).context("cannot read the password from standard input")?;
             }
         }
-        // One line end is the shell's, not the password's.
-        let end = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).map_or(text.len(), str::len);
-        text.truncate(end);
-        if text.is_empty() {
-            bail!("the password is empty");
-        }
-        Ok(text)
+        Ok(one_line(text)?.to_string())
     }
+}
+
+/// A password as it was typed: one line end is the shell's, not the password's.
+pub(super) fn one_line(mut text: String) -> anyhow::Result<Zeroizing<String>> {
+    let end = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).map_or(text.len(), str::len);
+    text.truncate(end);
+    if text.is_empty() {
+        bail!("the password is empty");
+    }
+    Ok(Zeroizing::new(text))
 }

@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::cli::api::{Api, Target};
+use crate::cli::apply::Apply;
 use crate::cli::audit::Audit;
 use crate::cli::client::Client;
 use crate::cli::grant::Grant;
@@ -22,6 +23,13 @@ pub(super) struct Common {
     /// How to print
     #[arg(long, value_enum, default_value = "table", global = true)]
     format: Format,
+}
+
+impl Common {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +83,13 @@ pub(super) enum Manage {
         #[command(flatten)]
         common: Common,
     },
+    /// Make mailboxes, clients and grants what a file says: shows what changes, asks, does it
+    Apply {
+        #[command(flatten)]
+        apply: Box<Apply>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// The audit log
     Audit {
         #[command(subcommand)]
@@ -97,6 +112,7 @@ pub(super) async fn execute(command: Manage) -> anyhow::Result<()> {
         Manage::Session { command, common } => (common, command.call()),
         Manage::Revoke { revoke, common } => (common, revoke.call()),
         Manage::Key { command, common } => (common, command.call()),
+        Manage::Apply { apply, common } => return apply.run(&common).await,
         Manage::Audit { command, common } => {
             print(common.format, &command.run(&common).await?);
             return Ok(());

@@ -1,6 +1,7 @@
 //! The command line. Management commands speak to the HTTP API; `dev`, `serve` and `init` start things here.
 
 mod api;
+mod apply;
 mod audit;
 mod audit_offline;
 mod client;

@@ -79,6 +79,14 @@ impl AddressPattern {
             Self::Address(only) => only == address,
         }
     }
+
+    /// Whether it lets through all that `other` does.
+    pub fn covers(&self, other: &Self) -> bool {
+        match other {
+            Self::Address(address) => self.matches(address),
+            Self::Domain(_) | Self::Any => *self == Self::Any || self == other,
+        }
+    }
 }
 
 impl FromStr for AddressPattern {

@@ -66,15 +66,69 @@ impl Bounds {
         self.networks.as_ref().is_none_or(|list| list.iter().any(|network| network.contains(&source)))
     }
 
+    /// Whether all that `other` lets through is let through here too, in the mailbox `own`. Says no where it takes more than
+    /// comparing entry by entry to see it.
+    pub fn cover(&self, other: &Self, own: &MailAddress) -> bool {
+        // Named one by one, so that a new bound cannot be forgotten here.
+        let Self { folders, senders, recipients, networks, protocols } = self;
+        let own = vec![AddressPattern::Address(own.clone())];
+        within(folders.as_deref(), other.folders.as_deref(), FolderPattern::covers)
+            && within(
+                Some(senders.as_ref().unwrap_or(&own)),
+                Some(other.senders.as_ref().unwrap_or(&own)),
+                AddressPattern::covers,
+            )
+            && within(recipients.as_deref(), other.recipients.as_deref(), AddressPattern::covers)
+            && within(networks.as_deref(), other.networks.as_deref(), |wide, narrow| wide.contains(narrow))
+            && within(protocols.as_deref(), other.protocols.as_deref(), PartialEq::eq)
+    }
+
     /// Whether `protocol` may be spoken.
     pub fn allow_protocol(&self, protocol: Protocol) -> bool {
         self.protocols.as_ref().is_none_or(|list| list.contains(&protocol))
     }
 }
 
+/// Whether each entry of `narrow` is covered by one of `wide`; an absent list does not limit.
+fn within<T>(wide: Option<&[T]>, narrow: Option<&[T]>, covers: impl Fn(&T, &T) -> bool) -> bool {
+    match (wide, narrow) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(wide), Some(narrow)) => narrow.iter().all(|one| wide.iter().any(|other| covers(other, one))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Bounds;
+
+    #[test]
+    fn bounds_cover_what_they_let_through_and_nothing_more() {
+        let own = "support@contoso.com".parse().unwrap();
+        let read = |text: &str| serde_json::from_str::<Bounds>(text).unwrap();
+        for (wide, narrow, covers) in [
+            ("{}", r#"{"folders":["A"],"recipients":[],"networks":["10.0.0.0/8"],"protocols":["imap"]}"#, true),
+            (r#"{"folders":["A/*","B"]}"#, r#"{"folders":["B","A/C"]}"#, true),
+            (r#"{"folders":["A/*"]}"#, "{}", false),
+            (r#"{"folders":["A/*"]}"#, r#"{"folders":["A/B","C"]}"#, false),
+            (r#"{"folders":["A"]}"#, r#"{"folders":[]}"#, true),
+            ("{}", r#"{"senders":["support@contoso.com"]}"#, true),
+            (r#"{"senders":["support@contoso.com"]}"#, "{}", true),
+            ("{}", r#"{"senders":["boss@contoso.com"]}"#, false),
+            (r#"{"senders":["@contoso.com"]}"#, "{}", true),
+            (r#"{"senders":[]}"#, "{}", false),
+            (r#"{"recipients":["*"]}"#, r#"{"recipients":["@a.example","b@b.example"]}"#, true),
+            (r#"{"recipients":["@a.example"]}"#, r#"{"recipients":["x@a.example"]}"#, true),
+            (r#"{"recipients":["x@a.example"]}"#, r#"{"recipients":["@a.example"]}"#, false),
+            (r#"{"recipients":["@a.example"]}"#, "{}", false),
+            (r#"{"networks":["10.0.0.0/8"]}"#, r#"{"networks":["10.1.0.0/16"]}"#, true),
+            (r#"{"networks":["10.1.0.0/16"]}"#, r#"{"networks":["10.0.0.0/8"]}"#, false),
+            (r#"{"protocols":["imap","smtp"]}"#, r#"{"protocols":["smtp"]}"#, true),
+            (r#"{"protocols":["smtp"]}"#, r#"{"protocols":["imap"]}"#, false),
+        ] {
+            assert_eq!(read(wide).cover(&read(narrow), &own), covers, "{wide} for {narrow}");
+        }
+    }
 
     #[test]
     fn an_unknown_restriction_makes_the_bounds_unreadable() {

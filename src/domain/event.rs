@@ -53,6 +53,8 @@ codes! {
     CredentialUsed = "credential.used";
     /// A client was registered.
     ClientAdded = "client.added";
+    /// A client's name, default mailbox or algorithm was changed.
+    ClientChanged = "client.changed";
     /// A client was removed.
     ClientRemoved = "client.removed";
     /// A client got a further secret; the older one lives until its end.
@@ -61,6 +63,8 @@ codes! {
     ClientSecretRetired = "client.secret-retired";
     /// A grant was made.
     GrantAdded = "grant.added";
+    /// A grant's terms were changed; carries them before and after.
+    GrantChanged = "grant.changed";
     /// A grant was removed.
     GrantRemoved = "grant.removed";
     /// An access token was issued.

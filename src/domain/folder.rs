@@ -69,6 +69,13 @@ impl FolderPattern {
         }
     }
 
+    /// Whether it lets through all that `other` does.
+    pub fn covers(&self, other: &Self) -> bool {
+        let within = other.segments.starts_with(&self.segments);
+        let is_deeper = other.segments.len() > self.segments.len();
+        if self.and_below { within && (is_deeper || other.and_below) } else { self == other }
+    }
+
     /// Whether `path` is a parent of something that this pattern may let through, so that it must be shown (as `\Noselect`) for
     /// tools that walk the tree level by level. Only says what the pattern's own text says.
     pub fn is_below(&self, path: &FolderPath) -> bool {
@@ -140,6 +147,30 @@ mod tests {
         assert!(below.is_below(&path("Archive")) && !below.is_below(&path("Other")));
         let all: FolderPattern = "*".parse().unwrap();
         assert!(all.matches(&path("Anything.At.All")));
+    }
+
+    #[test]
+    fn a_pattern_covers_what_lies_within_it() {
+        for (wide, narrow, covers) in [
+            ("*", "*", true),
+            ("*", "A", true),
+            ("*", "A/*", true),
+            ("A/*", "A/B", true),
+            ("A/*", "A/B/*", true),
+            ("A/*", "A/*", true),
+            ("A/*", "A", false),
+            ("A/*", "AB/C", false),
+            ("A", "A", true),
+            ("A", "A/*", false),
+            ("A", "A/B", false),
+            ("A/B", "A", false),
+            ("A/B/*", "A/*", false),
+            ("A/*", "*", false),
+        ] {
+            let (wide_one, narrow_one): (FolderPattern, FolderPattern) =
+                (wide.parse().unwrap(), narrow.parse().unwrap());
+            assert_eq!(wide_one.covers(&narrow_one), covers, "{wide} for {narrow}");
+        }
     }
 
     #[test]

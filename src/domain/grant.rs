@@ -9,7 +9,7 @@ use crate::domain::id::{ClientId, GrantId, MailboxId};
 use crate::domain::scope::ScopeSet;
 
 /// A standing permission, made by an operator. At most one active grant per client and mailbox.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// Its id.

@@ -78,6 +78,9 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => {
                 http("method-not-allowed", "method not allowed", "this endpoint knows only the methods in Allow")
             }
+            StatusCode::PRECONDITION_FAILED => {
+                http("stale", "precondition failed", "it was changed since it was read: no ETag in If-Match is its own")
+            }
             StatusCode::REQUEST_TIMEOUT => http("timeout", "request timeout", "the body did not arrive in time"),
             StatusCode::PAYLOAD_TOO_LARGE => http("too-large", "body too large", "a body has at most 65536 bytes"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {

@@ -43,8 +43,8 @@ impl Registry {
         }
     }
 
-    /// Ends sessions on this node whose grant no longer stands or whose time has come, or that an operator ended at another node, and
-    /// keeps the roster. Runs until it is dropped.
+    /// Ends sessions on this node whose grant no longer stands or no longer gives all that they have, whose time has come, or that an
+    /// operator ended at another node, and keeps the roster. Runs until it is dropped.
     pub async fn watch_grants(&self) {
         let mut written = Written::default();
         let mut seen = None;
@@ -78,7 +78,7 @@ impl Registry {
             ends.clear();
             self.heed_kills().await?;
         }
-        for info in self.sessions.list() {
+        for (info, standing) in self.sessions.standing() {
             if !moved && ends.contains_key(&info.grant_id) {
                 continue;
             }
@@ -86,8 +86,10 @@ impl Registry {
                 Ok((client, mailbox, grant))
                     if grant.id == info.grant_id
                         && info.started_at > client.tokens_valid_after
-                        && info.started_at > mailbox.tokens_valid_after =>
+                        && info.started_at > mailbox.tokens_valid_after
+                        && standing.is_given_by(&grant, &info) =>
                 {
+                    self.sessions.shorten(&info.id, grant.session_ttl.end(info.started_at, standing.token_end));
                     ends.insert(grant.id, grant.expires_at);
                 }
                 Ok(_) | Err(RegistryError::Denied) => {
@@ -96,6 +98,8 @@ impl Registry {
                 Err(error) => return Err(error),
             }
         }
+        // Some may have been shortened to before now.
+        self.sessions.end_where(|info| expired(info, ends), EndReason::Expired);
         *seen = Some(epoch);
         Ok(())
     }

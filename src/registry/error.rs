@@ -23,6 +23,9 @@ pub enum RegistryError {
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(&'static str),
+    /// It is no longer what the caller saw.
+    #[error("it was changed since it was read")]
+    Stale,
     /// The upstream did not let us in, so nothing was stored.
     #[error("login at the upstream failed: {0}")]
     LoginFailed(String),
@@ -47,7 +50,7 @@ impl Classify for RegistryError {
             Self::Unauthenticated => Fault::Unauthenticated,
             Self::Denied => Fault::Denied,
             Self::NotFound(_) => Fault::NotFound,
-            Self::Conflict(_) => Fault::Conflict,
+            Self::Conflict(_) | Self::Stale => Fault::Conflict,
             Self::LoginFailed(_) => Fault::Upstream,
             Self::Audit(error) => error.fault(),
             Self::Vault(error) => error.fault(),
@@ -58,7 +61,9 @@ impl Classify for RegistryError {
 
     fn public(&self) -> String {
         match self {
-            Self::Invalid(_) | Self::NotFound(_) | Self::Conflict(_) | Self::LoginFailed(_) => self.to_string(),
+            Self::Invalid(_) | Self::NotFound(_) | Self::Conflict(_) | Self::Stale | Self::LoginFailed(_) => {
+                self.to_string()
+            }
             Self::Store(StoreError::Conflict) => StoreError::Conflict.to_string(),
             Self::Unauthenticated
             | Self::Denied

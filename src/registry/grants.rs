@@ -10,6 +10,7 @@ use crate::domain::id::{ClientId, GrantId, MailboxId};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::ScopeSet;
 use crate::domain::session::EndReason;
+use crate::registry::changes::GrantTerms;
 use crate::registry::{Registry, RegistryError};
 use crate::store::sql;
 
@@ -35,30 +36,26 @@ pub struct NewGrant {
 impl Registry {
     /// Makes a grant. One per client and mailbox.
     pub async fn add_grant(&self, by: &Actor, new: NewGrant) -> Result<Grant, RegistryError> {
-        if new.scopes.is_empty() {
-            return Err(RegistryError::Invalid("a grant needs a scope"));
-        }
-        if !(1..=Grant::MAX_TOKEN_TTL_SECS).contains(&new.token_ttl_secs) {
-            return Err(RegistryError::Invalid("a token lives 1 to 3600 seconds"));
-        }
-        if matches!(new.session_ttl, SessionTtl::Secs(secs) if !(1..=SessionTtl::MAX_SECS).contains(&secs)) {
-            return Err(RegistryError::Invalid("a session lasts 1 to 86400 seconds"));
-        }
-        if new.expires_at.is_some_and(|end| end <= self.clock.now()) {
-            return Err(RegistryError::Invalid("the grant's end has passed"));
-        }
+        let terms = GrantTerms {
+            scopes: new.scopes,
+            bounds: new.bounds,
+            token_ttl_secs: new.token_ttl_secs,
+            session_ttl: new.session_ttl,
+            expires_at: new.expires_at,
+        };
+        terms.check(self.clock.now())?;
         self.client_row(&new.client).await?;
         self.mailbox_row(&new.mailbox).await?;
         let grant = Grant {
             id: GrantId::new(&self.clock, &self.entropy),
             client_id: new.client,
             mailbox_id: new.mailbox,
-            scopes: new.scopes,
-            bounds: new.bounds,
+            scopes: terms.scopes,
+            bounds: terms.bounds,
             status: Status::Active,
-            token_ttl_secs: new.token_ttl_secs,
-            session_ttl: new.session_ttl,
-            expires_at: new.expires_at,
+            token_ttl_secs: terms.token_ttl_secs,
+            session_ttl: terms.session_ttl,
+            expires_at: terms.expires_at,
             created_at: self.clock.now(),
         };
         let event =
@@ -118,7 +115,7 @@ impl Registry {
         if grant.stands(self.clock.now()) { Ok((client, mailbox, grant)) } else { Err(RegistryError::Denied) }
     }
 
-    async fn grant_row(&self, id: &GrantId) -> Result<(Grant, Vec<u8>), RegistryError> {
+    pub(in crate::registry) async fn grant_row(&self, id: &GrantId) -> Result<(Grant, Vec<u8>), RegistryError> {
         let found = self.one::<Grant>(sql::GRANT_GET, &[id.as_str().into()]).await?;
         found.filter(|(grant, _)| grant.status != Status::Removed).ok_or(RegistryError::NotFound("grant"))
     }

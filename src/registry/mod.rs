@@ -4,6 +4,7 @@
 
 mod admission;
 mod breaker;
+mod changes;
 mod clients;
 mod error;
 mod grants;
@@ -18,6 +19,8 @@ pub mod sessions;
 #[cfg(test)]
 mod breaker_tests;
 #[cfg(test)]
+mod changes_tests;
+#[cfg(test)]
 mod key_tests;
 #[cfg(test)]
 mod secret_use_tests;
@@ -26,6 +29,7 @@ mod tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
+pub use crate::registry::changes::{ClientTerms, GrantTerms, Version};
 pub use crate::registry::clients::{MAX_OVERLAP_SECS, NewClient};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;

@@ -44,7 +44,8 @@ pub(in crate::registry) fn read<T: Stored>(row: &Row, mac: &Mac) -> Result<(T, V
     T::from_values(Fields(values.into_iter())).map(|noun| (noun, tag)).ok_or(Tampered)
 }
 
-fn message(table: &str, values: &[Value]) -> Vec<u8> {
+/// All columns as one message, framed so that it has one reading.
+pub(in crate::registry) fn message(table: &str, values: &[Value]) -> Vec<u8> {
     let fields: Vec<Vec<u8>> = values
         .iter()
         .map(|value| match value {

@@ -5,10 +5,47 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use ipnet::IpNet;
+
+use crate::domain::bounds::Bounds;
+use crate::domain::clock::Timestamp;
+use crate::domain::grant::Grant;
 use crate::domain::id::SessionId;
+use crate::domain::scope::ScopeSet;
 use crate::domain::session::{EndReason, SessionInfo};
 
-type Running = HashMap<SessionId, (SessionInfo, watch::Sender<Option<EndReason>>)>;
+type Running = HashMap<SessionId, Entry>;
+
+#[derive(Debug)]
+struct Entry {
+    info: SessionInfo,
+    standing: Standing,
+    told: watch::Sender<Option<EndReason>>,
+}
+
+/// What a session was let in with, and works with until its end.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// Within which limits.
+    pub bounds: Bounds,
+    /// When the token that opened it ends.
+    pub token_end: Timestamp,
+}
+
+impl Standing {
+    /// Whether `grant` still gives all that the session has; a grant that gives more changes nothing for it.
+    pub(in crate::registry) fn is_given_by(&self, grant: &Grant, info: &SessionInfo) -> bool {
+        let bounds = Bounds {
+            // Of these a session has one each.
+            networks: Some(vec![IpNet::from(info.source.to_canonical())]),
+            protocols: Some(vec![info.protocol]),
+            ..self.bounds.clone()
+        };
+        grant.scopes.covers(self.scopes) && grant.bounds.cover(&bounds, &info.mailbox)
+    }
+}
 
 /// The running sessions; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -41,18 +78,30 @@ impl Sessions {
     }
 
     /// Puts a session on the list.
-    pub fn open(&self, info: SessionInfo) -> SessionHandle {
-        let (sender, ended) = watch::channel(None);
+    pub fn open(&self, info: SessionInfo, standing: Standing) -> SessionHandle {
+        let (told, ended) = watch::channel(None);
         let id = info.id.clone();
-        self.lock().insert(id.clone(), (info, sender));
+        self.lock().insert(id.clone(), Entry { info, standing, told });
         SessionHandle { sessions: self.clone(), id, ended }
     }
 
     /// What runs now, oldest first.
     pub fn list(&self) -> Vec<SessionInfo> {
-        let mut list: Vec<_> = self.lock().values().map(|(info, _)| info.clone()).collect();
+        let mut list: Vec<_> = self.lock().values().map(|entry| entry.info.clone()).collect();
         list.sort_by(|left, right| left.id.cmp(&right.id));
         list
+    }
+
+    /// What runs now, each with what it was let in with.
+    pub(in crate::registry) fn standing(&self) -> Vec<(SessionInfo, Standing)> {
+        self.lock().values().map(|entry| (entry.info.clone(), entry.standing.clone())).collect()
+    }
+
+    /// Lets a session end at `end`, unless it ends before.
+    pub(in crate::registry) fn shorten(&self, id: &SessionId, end: Timestamp) {
+        if let Some(entry) = self.lock().get_mut(id) {
+            entry.info.ends_at = entry.info.ends_at.min(end);
+        }
     }
 
     /// Tells one session to end; says whether it was there.
@@ -63,9 +112,9 @@ impl Sessions {
     /// Tells all sessions that `chosen` picks to end; says how many. A session keeps the first reason it was given.
     pub fn end_where(&self, chosen: impl Fn(&SessionInfo) -> bool, reason: EndReason) -> usize {
         let running = self.lock();
-        let picked = running.values().filter(|(info, _)| chosen(info));
+        let picked = running.values().filter(|entry| chosen(&entry.info));
         picked
-            .map(|(_, sender)| sender.send_if_modified(|state| state.is_none() && state.replace(reason).is_none()))
+            .map(|entry| entry.told.send_if_modified(|state| state.is_none() && state.replace(reason).is_none()))
             .filter(|told| *told)
             .count()
     }

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
+use crate::support::api::Api;
 use crate::support::ca::Ca;
 use crate::support::dovecot::Dovecot;
 use crate::support::gateway::{Gateway, Upstream, plain};
@@ -212,10 +213,12 @@ fn required(code: &str) -> &'static [&'static str] {
             &["mailbox_id", "source", "request_id"]
         }
         "mailbox.quarantined" | "mailbox.recovered" => &["mailbox_id"],
-        "client.added" | "client.removed" | "client.secret-rotated" | "client.secret-retired" => {
+        "client.added" | "client.changed" | "client.removed" | "client.secret-rotated" | "client.secret-retired" => {
             &["client_id", "source", "request_id"]
         }
-        "grant.added" | "grant.removed" => &["client_id", "mailbox_id", "grant_id", "source", "request_id"],
+        "grant.added" | "grant.changed" | "grant.removed" => {
+            &["client_id", "mailbox_id", "grant_id", "source", "request_id"]
+        }
         "token.issued" => &["client_id", "mailbox_id", "grant_id", "source", "request_id"],
         "token.refused" | "revoked" => &["source", "request_id"],
         "login.refused" => &["source"],
@@ -252,7 +255,14 @@ fn everything_happens(stage: &mut Stage) {
     let grants = json(gateway.manage_ok(&["grant", "list", "--format", "json"], b""));
     let grant =
         grants["grants"].as_array().expect("grants").iter().find(|grant| grant["client_id"] == gone.id.as_str());
-    gateway.manage_ok(&["grant", "remove", grant.expect("a grant")["id"].as_str().expect("an id")], b"");
+    let id = grant.expect("a grant")["id"].as_str().expect("an id");
+    for (path, body) in [
+        (format!("/api/v1/grants/{id}"), serde_json::json!({ "scope": "mail.metadata" })),
+        (format!("/api/v1/clients/{}", gone.id), serde_json::json!({ "name": "going" })),
+    ] {
+        assert_eq!(Api::of(gateway).json("PUT", &path, &gateway.operator_token, &body).status, 200, "{path}");
+    }
+    gateway.manage_ok(&["grant", "remove", id], b"");
     gateway.manage_ok(&["client", "remove", &gone.id], b"");
     // Mailboxes.
     gateway.manage_ok(&["mailbox", "test", ADDRESS], b"");

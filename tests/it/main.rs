@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
 mod admin_api;
+mod apply;
 mod architecture;
 mod audit;
 mod breaker;

@@ -23,6 +23,7 @@ use crate::policy::{Denial, Rights};
 use crate::protocol::sasl::Attempt;
 use crate::registry::Registry;
 use crate::registry::SessionHandle;
+use crate::registry::sessions::Standing;
 use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
@@ -181,7 +182,9 @@ impl Gatekeeper {
             ends_at,
         };
         // Registered before it is recorded: a revocation that comes between the check and here ends it.
-        let handle = self.0.registry.sessions().open(info.clone());
+        let standing =
+            Standing { scopes: admitted.scopes, bounds: admitted.grant.bounds.clone(), token_end: claims.expires_at };
+        let handle = self.0.registry.sessions().open(info.clone(), standing);
         let accepted = self
             .session_event(&info, EventCode::LoginAccepted, Outcome::Success)
             .detail("protocol", protocol.as_str())
@@ -189,9 +192,10 @@ impl Gatekeeper {
             .detail("scope", admitted.scopes.to_string())
             .detail("jti", claims.token_id.clone());
         self.record(accepted).await?;
-        // The grant may have gone between the first look and the registration.
-        if self.0.registry.admit(&claims, protocol, source).await.is_err() {
-            return Err(Refusal::of(Fault::Unauthenticated));
+        // The grant may have gone or changed between the first look and the registration.
+        match self.0.registry.admit(&claims, protocol, source).await {
+            Ok(again) if again.grant == admitted.grant => {}
+            Ok(_) | Err(_) => return Err(Refusal::of(Fault::Unauthenticated)),
         }
         let rights = Rights {
             scopes: admitted.scopes,

@@ -1,7 +1,7 @@
 //! `/api/v1/clients`. A secret is shown once, by the call that makes it.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,14 +11,29 @@ use crate::domain::fault::Fault;
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
 use crate::domain::secret::{ClientSecret, Secret};
 use crate::http::admin::caller::{Admins, Caller, Guards, Readers, Roles};
-use crate::http::admin::input::{Body, Named, Query};
+use crate::http::admin::input::{Body, IfMatch, Named, Query, Tagged, etag, stale};
 use crate::http::problem::Problem;
-use crate::registry::{SecretUse, is_safe_to_retire};
+use crate::registry::{ClientTerms, SecretUse, Version, is_safe_to_retire};
 
 /// A client to register.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewClient {
+    /// What people call it; unique.
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
+    /// What its tokens are signed with; EdDSA when absent.
+    #[serde(default)]
+    token_alg: Option<TokenAlg>,
+    /// The mailbox meant when a token request names none: address or id.
+    #[serde(default)]
+    default_mailbox: Option<String>,
+}
+
+/// What a client shall be from now on: what is left out takes its default.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientChange {
     /// What people call it; unique.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
@@ -72,11 +87,14 @@ pub(super) struct View {
     default_mailbox: Option<MailboxId>,
     #[schema(format = DateTime)]
     created_at: String,
+    /// Its state's name: the ETag, for `If-Match`.
+    version: String,
 }
 
 impl From<Client> for View {
     fn from(client: Client) -> Self {
         Self {
+            version: Version::of_client(&client).to_string(),
             client_id: client.id,
             name: client.name,
             status: client.status,
@@ -175,14 +193,43 @@ pub(super) async fn show(
     caller: Caller<Readers>,
     named: Named,
     Query(quiet): Query<Quiet>,
-) -> Result<Json<Detail>, Problem> {
+) -> Result<Tagged<Detail>, Problem> {
     let (quiet_secs, now) = (quiet.secs()?, caller.state.clock.now());
     let client = caller.registry().find_client(&named.0).await?;
     let all = caller.registry().list_client_secrets(&client.id).await?;
     let uses = caller.registry().secret_uses(&client.id).await?;
     let view = |secret| SecretView::of(secret, &all, uses.get(&secret.id).copied(), quiet_secs, now);
     let secrets = all.iter().map(view).collect();
-    Ok(Json(Detail { client: client.into(), secrets }))
+    let etag = etag(&Version::of_client(&client));
+    Ok(([(header::ETAG, etag)], Json(Detail { client: client.into(), secrets })))
+}
+
+/// Change a client's name, algorithm or default mailbox
+///
+/// Its secrets and sessions stay. With `If-Match`, only the version with that ETag is changed.
+#[utoipa::path(put, path = "/clients/{id}", operation_id = "client_change", tag = "client",
+    params(
+        ("id" = String, Path, description = "Id or name"),
+        ("If-Match" = Option<String>, Header, description = "ETags"),
+    ),
+    request_body = ClientChange, extensions(("x-mailwarden-roles" = json!(Admins::ALL))),
+    responses((status = 200, body = View), (status = 409), (status = 412)))]
+pub(super) async fn change(
+    caller: Caller<Admins>,
+    named: Named,
+    if_match: IfMatch,
+    Body(new): Body<ClientChange>,
+) -> Result<Tagged<View>, Problem> {
+    let registry = caller.registry();
+    let client = registry.find_client(&named.0).await?;
+    let default_mailbox = match new.default_mailbox {
+        Some(name) => Some(registry.find_mailbox(&name).await?.id),
+        None => None,
+    };
+    let terms = ClientTerms { name: new.name, token_alg: new.token_alg.unwrap_or(TokenAlg::EdDsa), default_mailbox };
+    let is_meant = |version: &Version| if_match.names(version);
+    let client = registry.change_client(&caller.actor(), &client.id, terms, is_meant).await.map_err(stale)?;
+    Ok(([(header::ETAG, etag(&Version::of_client(&client)))], Json(client.into())))
 }
 
 /// Register a client

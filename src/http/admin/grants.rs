@@ -1,7 +1,7 @@
 //! `/api/v1/grants`, and why a command was or would be refused.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,10 +14,10 @@ use crate::domain::grant::{Grant, SessionTtl};
 use crate::domain::id::{ClientId, GrantId, MailboxId, VerdictId};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::http::admin::caller::{Admins, Caller, Readers, Roles};
-use crate::http::admin::input::{Body, Named, Query, id};
+use crate::http::admin::input::{Body, IfMatch, Named, Query, Tagged, etag, id, stale};
 use crate::http::problem::Problem;
 use crate::policy::{self, Rights};
-use crate::registry::{self, RegistryError};
+use crate::registry::{self, RegistryError, Version};
 
 /// A grant to make.
 #[derive(Deserialize, ToSchema)]
@@ -27,6 +27,29 @@ pub(super) struct NewGrant {
     client: String,
     /// Where: id or address.
     mailbox: String,
+    /// What: scopes, separated by spaces.
+    #[schema(value_type = String, example = "mail.read mail.flag")]
+    scope: ScopeSet,
+    #[serde(default)]
+    bounds: Bounds,
+    /// Life of an access token; 300 when absent.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 3600)]
+    token_ttl_secs: Option<u32>,
+    /// Longest session; 0: ends with its token; 3600 when absent.
+    #[serde(default)]
+    #[schema(maximum = 86400)]
+    session_ttl_secs: Option<u32>,
+    /// When it ends by itself.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// A grant's new terms: all of them; what is left out takes its default.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GrantChange {
     /// What: scopes, separated by spaces.
     #[schema(value_type = String, example = "mail.read mail.flag")]
     scope: ScopeSet,
@@ -83,11 +106,14 @@ pub(super) struct View {
     expires_at: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
+    /// Its state's name: the ETag, for `If-Match`.
+    version: String,
 }
 
 impl From<Grant> for View {
     fn from(grant: Grant) -> Self {
         Self {
+            version: Version::of_grant(&grant).to_string(),
             id: grant.id,
             client_id: grant.client_id,
             mailbox_id: grant.mailbox_id,
@@ -148,8 +174,39 @@ pub(super) async fn list(caller: Caller<Readers>) -> Result<Json<List>, Problem>
 #[utoipa::path(get, path = "/grants/{id}", operation_id = "grant_show", tag = "grant",
     params(("id" = String, Path, description = "Id")),
     extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = View)))]
-pub(super) async fn show(caller: Caller<Readers>, named: Named) -> Result<Json<View>, Problem> {
-    Ok(Json(caller.registry().find_grant(&named.id()?).await?.into()))
+pub(super) async fn show(caller: Caller<Readers>, named: Named) -> Result<Tagged<View>, Problem> {
+    Ok(tagged(caller.registry().find_grant(&named.id()?).await?))
+}
+
+fn tagged(grant: Grant) -> Tagged<View> {
+    let etag = etag(&Version::of_grant(&grant));
+    ([(header::ETAG, etag)], Json(grant.into()))
+}
+
+/// Change a grant's terms
+///
+/// Sessions whose rights the new terms still give go on with the rights that they have; others end within a second. With `If-Match`,
+/// only the version with that ETag is changed.
+#[utoipa::path(put, path = "/grants/{id}", operation_id = "grant_change", tag = "grant",
+    params(("id" = String, Path, description = "Id"), ("If-Match" = Option<String>, Header, description = "ETags")),
+    request_body = GrantChange, extensions(("x-mailwarden-roles" = json!(Admins::ALL))),
+    responses((status = 200, body = View), (status = 409), (status = 412)))]
+pub(super) async fn change(
+    caller: Caller<Admins>,
+    named: Named,
+    if_match: IfMatch,
+    Body(new): Body<GrantChange>,
+) -> Result<Tagged<View>, Problem> {
+    let terms = registry::GrantTerms {
+        scopes: new.scope,
+        bounds: new.bounds,
+        token_ttl_secs: new.token_ttl_secs.unwrap_or(Grant::DEFAULT_TOKEN_TTL_SECS),
+        session_ttl: session_ttl(new.session_ttl_secs)?,
+        expires_at: moment(new.expires_at.as_deref())?,
+    };
+    let is_meant = |version: &Version| if_match.names(version);
+    let changed = caller.registry().change_grant(&caller.actor(), &named.id()?, terms, is_meant).await;
+    changed.map(tagged).map_err(stale)
 }
 
 /// Let a client into a mailbox

@@ -2,16 +2,18 @@
 
 use std::str::FromStr;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 
 use crate::domain::fault::Fault;
 use crate::http::HttpState;
 use crate::http::problem::Problem;
+use crate::registry::{RegistryError, Version};
 
 /// A JSON body; its type refuses unknown members (AD-10).
 pub(super) struct Body<T>(pub(super) T);
@@ -72,6 +74,43 @@ impl Named {
     /// Reads it as an id.
     pub(super) fn id<T: FromStr>(&self) -> Result<T, Problem> {
         id(&self.0)
+    }
+}
+
+/// What `If-Match` asks for: the change is made only to a version that it names (RFC 9110 section 13.1.1).
+pub(super) struct IfMatch(Option<String>);
+
+impl FromRequestParts<HttpState> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Problem> {
+        let values = parts.headers.get_all(header::IF_MATCH);
+        let texts: Vec<_> = values.iter().map(|value| value.to_str().unwrap_or_default()).collect();
+        Ok(Self((!texts.is_empty()).then(|| texts.join(","))))
+    }
+}
+
+impl IfMatch {
+    /// Whether `version` is meant. Without the header, any is.
+    pub(super) fn names(&self, version: &Version) -> bool {
+        let etag = etag(version);
+        self.0.as_ref().is_none_or(|list| list.split(',').any(|one| ["*", &etag].contains(&one.trim())))
+    }
+}
+
+/// The entity tag of a version.
+pub(super) fn etag(version: &Version) -> String {
+    format!("\"{version}\"")
+}
+
+/// An answer with its ETag.
+pub(super) type Tagged<T> = ([(HeaderName, String); 1], Json<T>);
+
+/// The problem of a change that was refused; 412 where the version is another one.
+pub(super) fn stale(error: RegistryError) -> Problem {
+    match error {
+        RegistryError::Stale => Problem::of_status(StatusCode::PRECONDITION_FAILED),
+        error => error.into(),
     }
 }
 

@@ -139,6 +139,7 @@ fn described_status(status: &str) -> &'static str {
         "404" => "No such object",
         "408" => "The body did not arrive in time",
         "409" => "It contradicts the present state",
+        "412" => "It is not the version that If-Match names",
         "413" => "The body is too large",
         "415" => "The body is not application/json",
         "429" => "Too many refused tokens from this address; see Retry-After",
