@@ -127,13 +127,13 @@ impl Edges {
             identity: identity.clone(),
             max_message_bytes: config.limits.max_message_bytes,
         });
-        let state = http::HttpState {
+        let state = http::HttpState::new(http::Parts {
             registry: services.registry.clone(),
             tokens,
             audit: services.audit.clone(),
             clock: services.clock.clone(),
             entropy: services.entropy.clone(),
-        };
+        });
         let places = Arc::new(Semaphore::new(config.limits.max_connections));
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::crypto::encoding::base64url;
@@ -30,7 +31,7 @@ impl Keyset {
     /// Signs `claims` (JSON) as an access token with the newest key of `alg`.
     pub fn sign(&self, alg: TokenAlg, claims: &str) -> Option<String> {
         let (kid, signer) = self.0.iter().rev().find(|(_, signer)| signer.alg() == alg)?;
-        let header = json!({ "alg": alg.as_str(), "typ": "at+jwt", "kid": kid }).to_string();
+        let header = serde_json::to_string(&Header { alg: alg.as_str(), typ: "at+jwt", kid }).ok()?;
         let signed = format!("{}.{}", base64url(header.as_bytes()), base64url(claims.as_bytes()));
         let signature = signer.sign(signed.as_bytes()).ok()?;
         Some(format!("{signed}.{}", base64url(&signature)))
@@ -49,6 +50,14 @@ impl Keyset {
         let keys: Vec<_> = self.0.iter().map(|(kid, signer)| jwk(kid, signer)).collect();
         json!({ "keys": keys })
     }
+}
+
+/// The header of an access token (RFC 9068 section 2.1).
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    kid: &'a str,
 }
 
 fn jwk(kid: &str, signer: &Signer) -> serde_json::Value {

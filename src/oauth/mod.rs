@@ -10,6 +10,7 @@ mod verify;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::audit::Audit;
@@ -211,11 +212,12 @@ impl TokenService {
             return Err(OauthError::InvalidAuthorizationDetails);
         }
         let mailbox = self.target(request, client).await?;
-        let (client, mailbox, grant) = parts
+        let standing = parts
             .registry
-            .grant_for(&client.id, &mailbox)
+            .grant_seen(&client.id, &mailbox)
             .await
             .map_err(|error| OauthError::of(&error, OauthError::InvalidTarget))?;
+        let (client, mailbox, grant) = &*standing;
         if !grant.bounds.allow_source(origin.source) {
             return Err(OauthError::InvalidTarget);
         }
@@ -235,12 +237,23 @@ impl TokenService {
             .request(&origin.request_id)
             .detail("jti", token_id.clone())
             .detail("scope", scopes.to_string());
-        parts.audit.record(event).await.map_err(|_| OauthError::TemporarilyUnavailable)?;
-        let claims = json!({
-            "iss": parts.issuer, "sub": client.id, "client_id": client.id, "aud": mailbox.address.to_resource(),
-            "scope": scopes, "iat": issued_at, "exp": issued_at + expires_in, "jti": token_id,
-        });
-        let token = parts.keyset.sign(client.token_alg, &claims.to_string()).ok_or(OauthError::ServerError)?;
+        let unavailable = |_| OauthError::TemporarilyUnavailable;
+        let recording = parts.audit.begin(event).await.map_err(unavailable)?;
+        let claims = Payload {
+            iss: &parts.issuer,
+            sub: &client.id,
+            client_id: &client.id,
+            aud: &mailbox.address.to_resource(),
+            scope: scopes,
+            iat: issued_at,
+            exp: issued_at + expires_in,
+            jti: &token_id,
+        };
+        let claims = serde_json::to_string(&claims).map_err(|_| OauthError::ServerError)?;
+        // Signed while the disk writes; nobody has the token before the record is there.
+        let token = parts.keyset.sign(client.token_alg, &claims);
+        recording.durable().await.map_err(unavailable)?;
+        let token = token.ok_or(OauthError::ServerError)?;
         Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes })
     }
 
@@ -251,19 +264,8 @@ impl TokenService {
             let whole = Some(resource).filter(|uri| !uri.contains('#')).ok_or(OauthError::InvalidTarget)?;
             return MailAddress::from_resource(whole).map_err(|_| OauthError::InvalidTarget);
         }
-        let failed = |error: crate::registry::RegistryError| OauthError::of(&error, OauthError::InvalidTarget);
-        let wanted = if let Some(mailbox) = &client.default_mailbox {
-            mailbox.clone()
-        } else {
-            let now = self.0.clock.now();
-            let grants = self.0.registry.grants_of_client(&client.id).await.map_err(failed)?;
-            let mut standing = grants.into_iter().filter(|grant| grant.stands(now));
-            match (standing.next(), standing.next()) {
-                (Some(only), None) => only.mailbox_id,
-                _ => return Err(OauthError::InvalidTarget),
-            }
-        };
-        self.0.registry.find_mailbox(wanted.as_str()).await.map(|mailbox| mailbox.address).map_err(failed)
+        let meant = self.0.registry.meant_mailbox(client).await;
+        meant.map_err(|error| OauthError::of(&error, OauthError::InvalidTarget))
     }
 
     /// The public keys (RFC 7517).
@@ -286,6 +288,19 @@ impl TokenService {
             "scopes_supported": scopes,
         })
     }
+}
+
+/// The claims of an access token (RFC 9068 section 2.2).
+#[derive(Serialize)]
+struct Payload<'a> {
+    iss: &'a str,
+    sub: &'a ClientId,
+    client_id: &'a ClientId,
+    aud: &'a str,
+    scope: ScopeSet,
+    iat: i64,
+    exp: i64,
+    jti: &'a str,
 }
 
 /// What is given of `granted`: exactly what is asked for, or all of it when nothing is named. Never more (TOK-09, TOK-10).

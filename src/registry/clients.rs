@@ -1,5 +1,7 @@
 //! Clients and their secrets.
 
+use std::sync::Arc;
+
 use crate::crypto::encoding::{CLIENT_SECRET, generate};
 use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
 use crate::domain::clock::Timestamp;
@@ -150,8 +152,15 @@ impl Registry {
         Ok(())
     }
 
-    /// The client, when `secret` is one of its live secrets. An unknown id takes the same steps as a wrong secret (CA-06).
+    /// The client, when `secret` is one of its live secrets. An unknown id takes the same steps as a wrong secret (CA-06), whether or
+    /// not the client has been seen lately.
     pub async fn check_client_secret(&self, id: &ClientId, secret: &str) -> Result<Client, RegistryError> {
+        let (view, seen) = (self.view.proofs(), self.view.proofs().find(id));
+        let (client, secrets) = seen.as_deref().map_or((None, &[][..]), |(client, secrets)| (Some(client), secrets));
+        if self.proves(client, secrets, secret) {
+            return client.cloned().ok_or(RegistryError::Unauthenticated);
+        }
+        let ticket = view.ticket();
         let client = match self.one::<Client>(sql::CLIENT_GET, &[id.as_str().into()]).await {
             Ok(found) => found.map(|(client, _)| client),
             Err(RegistryError::Denied) => None,
@@ -159,9 +168,19 @@ impl Registry {
         };
         let mut secrets: Vec<ClientSecretRecord> = self.many(sql::SECRET_LIST, &[id.as_str().into()]).await?;
         secrets.retain(|record| record.client_id == *id);
+        if !self.proves(client.as_ref(), &secrets, secret) {
+            return Err(RegistryError::Unauthenticated);
+        }
+        let client = client.ok_or(RegistryError::Unauthenticated)?;
+        view.keep(&ticket, id.clone(), &Arc::new((client.clone(), secrets)));
+        Ok(client)
+    }
+
+    /// Whether the client is in force and `secret` is a live one of its secrets. At least two are compared.
+    fn proves(&self, client: Option<&Client>, secrets: &[ClientSecretRecord], secret: &str) -> bool {
         let now = self.clock.now();
         let (mut good, mut compared) = (false, 0);
-        for record in &secrets {
+        for record in secrets {
             let live = record.expires_at.is_none_or(|end| now < end);
             good |= live & self.vault.digest_matches(PURPOSE, secret, &record.digest);
             compared += 1;
@@ -169,7 +188,7 @@ impl Registry {
         for _ in compared..2 {
             good &= !self.vault.digest_matches(PURPOSE, secret, &[0; 32]);
         }
-        client.filter(|client| good && client.status == Status::Active).ok_or(RegistryError::Unauthenticated)
+        good && client.is_some_and(|client| client.status == Status::Active)
     }
 
     async fn live_secrets(&self, id: &ClientId) -> Result<Vec<ClientSecretRecord>, RegistryError> {

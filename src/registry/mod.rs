@@ -13,11 +13,14 @@ mod operators;
 mod roster;
 mod rows;
 pub mod sessions;
+mod view;
 
 #[cfg(test)]
 mod breaker_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
@@ -25,6 +28,7 @@ pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::keys::SigningKey;
 pub use crate::registry::sessions::{SessionHandle, Sessions};
+pub use crate::registry::view::Standing;
 
 use crate::audit::Audit;
 use crate::domain::clock::Clock;
@@ -33,6 +37,7 @@ use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::id::NodeId;
 use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
+use crate::registry::view::View;
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
 use crate::store::{Store, Tx, sql};
@@ -51,14 +56,15 @@ pub struct Registry {
     sessions: Sessions,
     node: NodeId,
     gates: Gates,
+    view: View,
 }
 
 impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
-        let (sessions, gates) = (Sessions::default(), Gates::default());
-        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates }
+        let (sessions, gates, view) = (Sessions::default(), Gates::default(), View::new(&clock));
+        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, view }
     }
 
     /// The sessions on this node.
@@ -138,10 +144,21 @@ impl Registry {
         }
     }
 
-    /// Commits a change of policy: every node's watcher sees the counter move.
+    /// Commits a change of policy: every node's watcher sees the counter move, and this node forgets what it has seen. It does so
+    /// however this ends: a commit whose answer is lost may have been made.
     async fn commit(&self, mut tx: Tx) -> Result<(), RegistryError> {
+        let _forgetting = Forgetting(&self.view);
         tx.execute(sql::EPOCH_BUMP, &[]).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+/// Empties the view when it goes, so that a caller who stops waiting for a commit changes nothing.
+struct Forgetting<'a>(&'a View);
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.0.empty();
     }
 }
 

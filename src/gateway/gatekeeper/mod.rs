@@ -2,6 +2,8 @@
 //! credential is used stands in `lease`.
 
 mod lease;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -186,8 +188,8 @@ impl Gatekeeper {
             .detail("scope", admitted.scopes.to_string())
             .detail("jti", claims.token_id.clone());
         self.record(accepted).await?;
-        // The grant may have gone between the first look and the registration.
-        if self.0.registry.admit(&claims, protocol, source).await.is_err() {
+        // The grant may have gone between the first look and the registration; what was seen a moment ago does not count here.
+        if self.0.registry.admit_now(&claims, protocol, source).await.is_err() {
             return Err(Refusal::of(Fault::Unauthenticated));
         }
         let rights = Rights {
