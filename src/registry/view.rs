@@ -18,7 +18,7 @@ use crate::domain::id::ClientId;
 use crate::domain::mailbox::Mailbox;
 
 /// How long rows count after the moment before they were asked for. A quarter of what a revocation may take to reach every node.
-pub(in crate::registry) const MAX_AGE: Duration = Duration::from_millis(250);
+const MAX_AGE: Duration = Duration::from_millis(250);
 /// Most entries of each kind. One CPU issues no more tokens than this within a few times [`MAX_AGE`].
 const MAX_ENTRIES: usize = 1024;
 
@@ -137,10 +137,10 @@ fn is_fresh(at: Duration, now: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_AGE, MAX_ENTRIES, Shelf};
+    use super::{MAX_ENTRIES, Shelf};
     use crate::domain::clock::{Clock, Timestamp};
 
-    const MILLIS: i64 = MAX_AGE.as_millis() as i64;
+    const MILLIS: i64 = 250;
 
     fn shelf() -> (Shelf<usize, usize>, Clock) {
         let clock = Clock::manual(Timestamp(1_800_000_000_000));
@@ -186,7 +186,7 @@ mod tests {
             shelf.keep(&shelf.ticket(), key, &key.into());
         }
         clock.advance(MILLIS);
-        for key in MAX_ENTRIES / 2..MAX_ENTRIES + 1 {
+        for key in MAX_ENTRIES / 2..=MAX_ENTRIES {
             shelf.keep(&shelf.ticket(), key, &key.into());
         }
         assert!((MAX_ENTRIES / 2..=MAX_ENTRIES).all(|key| shelf.find(&key).is_some()), "the fresh ones stay");

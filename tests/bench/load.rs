@@ -41,11 +41,16 @@ impl Load {
 
     pub(crate) fn run(&self, connections: usize, time: Duration) -> anyhow::Result<Outcome> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let start = Instant::now();
-        let end = start + time;
-        let all = (0..connections).map(|_| self.connection(end));
-        let all = runtime.block_on(futures_util::future::try_join_all(all))?;
-        let elapsed = start.elapsed();
+        let (all, elapsed) = runtime.block_on(async {
+            let mut streams = Vec::new();
+            for _ in 0..connections {
+                streams.push(TcpStream::connect(self.address).await?);
+            }
+            let start = Instant::now();
+            let all = streams.into_iter().map(|stream| self.connection(stream, start + time));
+            let all = futures_util::future::try_join_all(all).await?;
+            anyhow::Ok((all, start.elapsed()))
+        })?;
         let mut times: Vec<Duration> = all.into_iter().flatten().collect();
         times.sort_unstable();
         let at = |part: usize| times.get(times.len() * part / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6);
@@ -54,8 +59,7 @@ impl Load {
         Ok(Outcome { count, per_second, p50_micros: at(50), p99_micros: at(99) })
     }
 
-    async fn connection(&self, end: Instant) -> anyhow::Result<Vec<Duration>> {
-        let mut stream = TcpStream::connect(self.address).await?;
+    async fn connection(&self, mut stream: TcpStream, end: Instant) -> anyhow::Result<Vec<Duration>> {
         stream.set_nodelay(true)?;
         let (mut times, mut answer) = (Vec::new(), Vec::with_capacity(4096));
         while Instant::now() < end {

@@ -27,7 +27,7 @@ use crate::load::{Load, Outcome};
 static HEAP: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 const ALGS: [TokenAlg; 2] = [TokenAlg::EdDsa, TokenAlg::Es256];
-const CONNECTIONS: [usize; 3] = [16, 64, 256];
+const CONNECTIONS: [usize; 2] = [16, 64];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
