@@ -1,7 +1,7 @@
 //! Mailwarden keeps the credentials of shared mailboxes and lets registered tools in without them.
 //!
 //! ```text
-//! tool  ── POST /oauth/token ──▶ client authenticated ▶ grant found ▶ policy narrows ▶ audit event durable ▶ token signed
+//! tool  ── POST /oauth/token ──▶ client authenticated ▶ grant found ▶ policy narrows ▶ token signed ▶ audit event durable ▶ token given out
 //! tool  ── IMAPS/SMTPS + token ──▶ token verified ▶ grant live? ▶ credential leased ▶ upstream login
 //!                                  ▶ every command: parse ▶ policy ▶ permit or denial ▶ relay ▶ counted, audited
 //! admin ── /api/v1 · CLI ──▶ role checked ▶ registry ▶ credential sealed ▶ stored ▶ audited

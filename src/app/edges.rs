@@ -128,13 +128,13 @@ impl Edges {
             max_message_bytes: config.limits.max_message_bytes,
         });
         let signing = tokens.clone();
-        let state = http::HttpState {
+        let state = http::HttpState::new(http::Parts {
             registry: services.registry.clone(),
             tokens,
             audit: services.audit.clone(),
             clock: services.clock.clone(),
             entropy: services.entropy.clone(),
-        };
+        });
         let places = Arc::new(Semaphore::new(config.limits.max_connections));
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();

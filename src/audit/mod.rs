@@ -172,9 +172,14 @@ impl Audit {
 
     /// Records `event`; comes back with its sequence number once it is durable.
     pub async fn record(&self, event: AuditEvent) -> Result<i64, AuditError> {
+        self.begin(event).await?.durable().await
+    }
+
+    /// Hands `event` to the writer. What it tells of may be prepared meanwhile, and must not take effect before it is durable.
+    pub async fn begin(&self, event: AuditEvent) -> Result<Recording, AuditError> {
         let (done, answer) = oneshot::channel();
         self.queue.send(writer::Waiting { event, done }).await.map_err(|_| AuditError::Stopped)?;
-        answer.await.map_err(|_| AuditError::Stopped)?
+        Ok(Recording(answer))
     }
 
     /// Lists records in their order.
@@ -201,6 +206,18 @@ impl Audit {
     pub async fn find_verdict(&self, verdict: &VerdictId) -> Result<Option<Record>, AuditError> {
         let filter = Filter { verdict: Some(verdict.clone()), limit: 1, ..Filter::default() };
         Ok(self.list(filter).await?.into_iter().next())
+    }
+}
+
+/// An event on its way to the disk.
+#[derive(Debug)]
+#[must_use = "nothing may take effect before its event is durable"]
+pub struct Recording(oneshot::Receiver<Result<i64, AuditError>>);
+
+impl Recording {
+    /// Comes back with the event's sequence number once it is durable.
+    pub async fn durable(self) -> Result<i64, AuditError> {
+        self.0.await.map_err(|_| AuditError::Stopped)?
     }
 }
 

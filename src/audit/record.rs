@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::crypto::encoding::{from_hex, hex};
-use crate::crypto::hash::{framed, sha256};
+use crate::crypto::encoding::hex;
+use crate::crypto::hash::{Framed, sha256};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::AuditEvent;
 use crate::store::StoreError;
@@ -70,10 +70,10 @@ fn from_rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp,
 }
 
 impl Record {
-    /// The record of `event` at place `seq` after a record with the hash `previous`.
-    pub(in crate::audit) fn chained(event: &AuditEvent, seq: i64, at: Timestamp, previous: &[u8]) -> Self {
+    /// The record of `event` at place `seq`; its hash is still to come.
+    pub(in crate::audit) fn unchained(event: &AuditEvent, seq: i64, at: Timestamp) -> Self {
         let detail = event.detail.iter().map(|(name, value)| ((*name).to_owned(), one_line(value))).collect();
-        let mut record = Self {
+        Self {
             seq,
             at,
             code: event.code.as_str().to_owned(),
@@ -88,36 +88,42 @@ impl Record {
             source: event.source.map(|source| source.to_string()),
             detail,
             hash: String::new(),
-        };
-        record.hash = hex(&record.computed_hash(previous));
-        record
+        }
     }
 
-    /// SHA-256(framed(previous hash, each field as text; an absent field and an empty one differ)).
+    /// Chains the record to the one with the hash `previous`; appends its columns to `values` and gives its hash.
+    pub(in crate::audit) fn chain(self, previous: &[u8], values: &mut Vec<Value>) -> [u8; 32] {
+        let detail = self.detail_json();
+        let hash = self.hash_with(previous, &detail);
+        values.extend([self.seq.into(), self.at.0.into(), self.code.into(), self.actor.into(), self.outcome.into()]);
+        values.extend([self.client_id, self.mailbox_id, self.grant_id, self.session_id].map(Value::from));
+        values.extend([self.request_id, self.verdict_id, self.source].map(Value::from));
+        values.extend([detail.into(), Value::from(&hash[..])]);
+        hash
+    }
+
+    /// SHA-256 over the framed previous hash and each field as text; an absent field and an empty one differ.
     pub fn computed_hash(&self, previous: &[u8]) -> [u8; 32] {
-        let (seq, at, detail) = (self.seq.to_string(), self.at.0.to_string(), self.detail_json());
-        let optional: Vec<String> = self
-            .optional()
-            .into_iter()
-            .map(|field| field.map_or_else(|| "-".to_owned(), |text| format!("+{text}")))
-            .collect();
-        let mut fields: Vec<&[u8]> = vec![
-            b"audit/1",
-            previous,
-            seq.as_bytes(),
-            at.as_bytes(),
-            self.code.as_bytes(),
-            self.actor.as_bytes(),
-            self.outcome.as_bytes(),
-        ];
-        fields.extend(optional.iter().map(String::as_bytes));
-        fields.push(detail.as_bytes());
-        sha256(&framed(&fields))
+        self.hash_with(previous, &self.detail_json())
     }
 
-    /// The stored hash as bytes.
-    pub(in crate::audit) fn hash_bytes(&self) -> Vec<u8> {
-        from_hex(&self.hash).unwrap_or_default()
+    fn hash_with(&self, previous: &[u8], detail: &str) -> [u8; 32] {
+        let (seq, at) = (self.seq.to_string(), self.at.0.to_string());
+        let mut text = Framed::with_capacity(512);
+        for field in [&b"audit/1"[..], previous, seq.as_bytes(), at.as_bytes()] {
+            text.field(&[field]);
+        }
+        for field in [&self.code, &self.actor, &self.outcome] {
+            text.field(&[field.as_bytes()]);
+        }
+        for field in self.optional() {
+            match field {
+                Some(field) => text.field(&[b"+", field.as_bytes()]),
+                None => text.field(&[b"-"]),
+            }
+        }
+        text.field(&[detail.as_bytes()]);
+        sha256(text.bytes())
     }
 
     fn optional(&self) -> [Option<&str>; 7] {
@@ -134,20 +140,6 @@ impl Record {
 
     fn detail_json(&self) -> String {
         serde_json::to_string(&self.detail).unwrap_or_default()
-    }
-
-    pub(in crate::audit) fn to_values(&self) -> Vec<Value> {
-        let mut values: Vec<Value> = vec![
-            self.seq.into(),
-            self.at.0.into(),
-            self.code.as_str().into(),
-            self.actor.as_str().into(),
-            self.outcome.as_str().into(),
-        ];
-        values.extend(self.optional().map(Value::from));
-        values.push(self.detail_json().as_str().into());
-        values.push(self.hash_bytes().as_slice().into());
-        values
     }
 
     /// Reads a row. Detail that is not ours reads as empty, and so breaks the hash.

@@ -311,3 +311,23 @@ async fn enough_records_are_signed_without_waiting_for_the_minute() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn events_that_come_together_are_one_chain_and_each_sender_hears_its_own_place() {
+    let log = Log::empty().await;
+    let mut last = 0;
+    for together in (1..=20).chain([255, 256, 257]) {
+        let events = (0..together).map(|number| {
+            let event = event().detail("number", format!("{number} of {together}"));
+            async { (event.detail["number"].clone(), log.audit.record(event).await.unwrap()) }
+        });
+        let places: BTreeMap<String, i64> = futures_util::future::join_all(events).await.into_iter().collect();
+        let listed = log.audit.list(Filter { after_seq: last, limit: 1000, ..Filter::default() }).await.unwrap();
+        let found = listed.iter().map(|record| (record.detail["number"].clone(), record.seq)).collect();
+        assert_eq!(places, found, "{together} at once");
+        assert_eq!(listed.last().map(|record| record.seq), Some(last + together), "{together} at once");
+        last += together;
+        log.audit.checkpoint().await.unwrap();
+    }
+    assert!(log.audit.verify().await.is_ok());
+}

@@ -41,21 +41,49 @@ impl std::fmt::Debug for Mac {
 
 /// Joins fields so that no two lists of fields give the same bytes: each is preceded by its length as 8 big-endian octets.
 pub fn framed(fields: &[&[u8]]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(fields.iter().map(|field| field.len() + 8).sum());
+    let mut out = Framed::with_capacity(fields.iter().map(|field| field.len() + 8).sum());
     for field in fields {
-        out.extend_from_slice(&(field.len() as u64).to_be_bytes());
-        out.extend_from_slice(field);
+        out.field(&[field]);
     }
-    out
+    out.0
+}
+
+/// [`framed`], field by field.
+#[derive(Debug)]
+pub struct Framed(Vec<u8>);
+
+impl Framed {
+    /// No field yet, and room for so many octets.
+    pub fn with_capacity(octets: usize) -> Self {
+        Self(Vec::with_capacity(octets))
+    }
+
+    /// Adds one field, which may come in parts.
+    pub fn field(&mut self, parts: &[&[u8]]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.0.extend_from_slice(&(length as u64).to_be_bytes());
+        for part in parts {
+            self.0.extend_from_slice(part);
+        }
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::framed;
+    use super::{Framed, framed};
 
     #[test]
     fn framing_tells_neighbours_apart() {
         assert_ne!(framed(&[b"ab", b"c"]), framed(&[b"a", b"bc"]));
         assert_ne!(framed(&[b""]), framed(&[]));
+        let mut out = Framed::with_capacity(0);
+        out.field(&[b"a", b"b"]);
+        out.field(&[b"c"]);
+        assert_eq!(out.bytes(), framed(&[b"ab", b"c"]));
     }
 }

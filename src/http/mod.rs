@@ -8,6 +8,9 @@ mod openapi;
 mod problem;
 mod server;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -22,9 +25,13 @@ use crate::registry::Registry;
 
 pub use server::{serve, serve_ops};
 
-/// What handlers need; cheap to clone.
+/// What handlers need; cheap to clone, as each request does a few times.
 #[derive(Clone, Debug)]
-pub struct HttpState {
+pub struct HttpState(Arc<Parts>);
+
+/// What the state is made of.
+#[derive(Debug)]
+pub struct Parts {
     /// Who may do what.
     pub registry: Registry,
     /// Tokens.
@@ -35,6 +42,20 @@ pub struct HttpState {
     pub clock: Clock,
     /// Randomness.
     pub entropy: Entropy,
+}
+
+impl HttpState {
+    /// Puts it together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for HttpState {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 /// OAuth and admin API, and the document that describes both.

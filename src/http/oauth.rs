@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::domain::id::RequestId;
@@ -43,11 +44,20 @@ async fn token(
         Ok(issued) => {
             let token = issued.token.expose_text(str::to_owned);
             let scope = issued.scopes.to_string();
-            let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": issued.expires_in, "scope": scope });
+            let body = Answer { access_token: token, token_type: "Bearer", expires_in: issued.expires_in, scope };
             with_no_store(Json(body).into_response())
         }
         Err(error) => refused(&error, &origin.request_id),
     }
+}
+
+/// RFC 6749 section 5.1.
+#[derive(Serialize)]
+struct Answer {
+    access_token: Option<String>,
+    token_type: &'static str,
+    expires_in: i64,
+    scope: String,
 }
 
 fn parse(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<TokenRequest, OauthError> {

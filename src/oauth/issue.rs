@@ -1,6 +1,6 @@
 //! Issuing a token: the grant is found, what is asked for is narrowed to it, the record is durable, the token is signed.
 
-use serde_json::json;
+use serde::Serialize;
 
 use crate::crypto::encoding::base64url;
 use crate::domain::address::MailAddress;
@@ -8,6 +8,7 @@ use crate::domain::client::Client;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::id::ClientId;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::Secret;
 use crate::oauth::request::{GrantType, TokenRequest};
@@ -29,11 +30,12 @@ impl TokenService {
             return Err(OauthError::InvalidAuthorizationDetails);
         }
         let mailbox = self.target(request, client).await?;
-        let (client, mailbox, grant) = parts
+        let footing = parts
             .registry
-            .grant_for(&client.id, &mailbox)
+            .grant_seen(&client.id, &mailbox)
             .await
             .map_err(|error| OauthError::of(&error, OauthError::InvalidTarget))?;
+        let (client, mailbox, grant) = &*footing;
         if !grant.bounds.allow_source(origin.source) {
             return Err(OauthError::InvalidTarget);
         }
@@ -53,12 +55,23 @@ impl TokenService {
             .request(&origin.request_id)
             .detail("jti", token_id.clone())
             .detail("scope", scopes.to_string());
-        parts.audit.record(event).await.map_err(|_| OauthError::TemporarilyUnavailable)?;
-        let claims = json!({
-            "iss": parts.issuer, "sub": client.id, "client_id": client.id, "aud": mailbox.address.to_resource(),
-            "scope": scopes, "iat": issued_at, "exp": issued_at + expires_in, "jti": token_id,
-        });
-        let token = parts.keyset.sign(client.token_alg, &claims.to_string()).ok_or(OauthError::ServerError)?;
+        let unavailable = |_| OauthError::TemporarilyUnavailable;
+        let recording = parts.audit.begin(event).await.map_err(unavailable)?;
+        let claims = Payload {
+            iss: &parts.issuer,
+            sub: &client.id,
+            client_id: &client.id,
+            aud: &mailbox.address.to_resource(),
+            scope: scopes,
+            iat: issued_at,
+            exp: issued_at + expires_in,
+            jti: &token_id,
+        };
+        let claims = serde_json::to_string(&claims).map_err(|_| OauthError::ServerError)?;
+        // Signed while the disk writes; nobody has the token before the record is there.
+        let token = parts.keyset.sign(client.token_alg, &claims);
+        recording.durable().await.map_err(unavailable)?;
+        let token = token.ok_or(OauthError::ServerError)?;
         Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes })
     }
 
@@ -69,20 +82,22 @@ impl TokenService {
             let whole = Some(resource).filter(|uri| !uri.contains('#')).ok_or(OauthError::InvalidTarget)?;
             return MailAddress::from_resource(whole).map_err(|_| OauthError::InvalidTarget);
         }
-        let failed = |error: crate::registry::RegistryError| OauthError::of(&error, OauthError::InvalidTarget);
-        let wanted = if let Some(mailbox) = &client.default_mailbox {
-            mailbox.clone()
-        } else {
-            let now = self.0.clock.now();
-            let grants = self.0.registry.grants_of_client(&client.id).await.map_err(failed)?;
-            let mut standing = grants.into_iter().filter(|grant| grant.stands(now));
-            match (standing.next(), standing.next()) {
-                (Some(only), None) => only.mailbox_id,
-                _ => return Err(OauthError::InvalidTarget),
-            }
-        };
-        self.0.registry.find_mailbox(wanted.as_str()).await.map(|mailbox| mailbox.address).map_err(failed)
+        let meant = self.0.registry.meant_mailbox(client).await;
+        meant.map_err(|error| OauthError::of(&error, OauthError::InvalidTarget))
     }
+}
+
+/// The claims of an access token (RFC 9068 section 2.2).
+#[derive(Serialize)]
+struct Payload<'a> {
+    iss: &'a str,
+    sub: &'a ClientId,
+    client_id: &'a ClientId,
+    aud: &'a str,
+    scope: ScopeSet,
+    iat: i64,
+    exp: i64,
+    jti: &'a str,
 }
 
 /// What is given of `granted`: exactly what is asked for, or all of it when nothing is named. Never more (TOK-09, TOK-10).

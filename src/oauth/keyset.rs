@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -115,7 +116,7 @@ impl Keyset {
         let (held, now) = (self.held(), self.0.clock.now());
         let signs = |held: &&Held| held.key.alg == alg && held.key.state(now) == Some(KeyState::Active);
         let Held { key, signer } = held.iter().rev().find(signs)?;
-        let header = json!({ "alg": alg.as_str(), "typ": "at+jwt", "kid": key.kid }).to_string();
+        let header = serde_json::to_string(&Header { alg: alg.as_str(), typ: "at+jwt", kid: &key.kid }).ok()?;
         let signed = format!("{}.{}", base64url(header.as_bytes()), base64url(claims.as_bytes()));
         let signature = signer.sign(signed.as_bytes()).ok()?;
         Some(format!("{signed}.{}", base64url(&signature)))
@@ -138,6 +139,14 @@ impl Keyset {
         let shown = held.iter().filter(|held| held.key.state(now).is_some());
         json!({ "keys": shown.map(|held| jwk(&held.key.kid, &held.signer)).collect::<Vec<_>>() })
     }
+}
+
+/// The header of an access token (RFC 9068 section 2.1).
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    kid: &'a str,
 }
 
 fn jwk(kid: &str, signer: &Signer) -> serde_json::Value {

@@ -13,6 +13,7 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
 use crate::domain::token::{Claims, LATE_SECS};
 use crate::registry::roster::Written;
+use crate::registry::view::Footing;
 use crate::registry::{Registry, RegistryError};
 
 /// What a token opens.
@@ -29,15 +30,40 @@ pub struct Admitted {
 }
 
 impl Registry {
-    /// Lets a verified token in, or not: the grant stands, nothing was revoked since, and the bounds hold.
+    /// Lets a verified token in, or not: the grant stands, nothing was revoked since, and the bounds hold. What was read a moment
+    /// ago will do for a yes; who acts on it asks [`Registry::admit_now`] in the end.
     pub async fn admit(&self, claims: &Claims, protocol: Protocol, source: IpAddr) -> Result<Admitted, RegistryError> {
-        let (client, mailbox, grant) = self.grant_for(&claims.client_id, &claims.mailbox).await?;
+        let standing = self.grant_seen(&claims.client_id, &claims.mailbox).await?;
+        match self.judged(&standing, claims, protocol, source) {
+            Ok(admitted) => Ok(admitted),
+            Err(_) => self.admit_now(claims, protocol, source).await,
+        }
+    }
+
+    /// The same by what the database holds at this moment.
+    pub async fn admit_now(
+        &self,
+        claims: &Claims,
+        protocol: Protocol,
+        source: IpAddr,
+    ) -> Result<Admitted, RegistryError> {
+        let standing = self.grant_for(&claims.client_id, &claims.mailbox).await?;
+        self.judged(&standing, claims, protocol, source)
+    }
+
+    fn judged(
+        &self,
+        (client, mailbox, grant): &Footing,
+        claims: &Claims,
+        protocol: Protocol,
+        source: IpAddr,
+    ) -> Result<Admitted, RegistryError> {
         let fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
         let in_time = self.clock.now().as_secs() <= claims.expires_at.as_secs() + LATE_SECS;
         let scopes = claims.scopes.intersect(grant.scopes);
         let bounded = grant.bounds.allow_source(source) && grant.bounds.allow_protocol(protocol);
         if fresh && in_time && bounded && !scopes.is_empty() {
-            Ok(Admitted { client, mailbox, grant, scopes })
+            Ok(Admitted { client: client.clone(), mailbox: mailbox.clone(), grant: grant.clone(), scopes })
         } else {
             Err(RegistryError::Denied)
         }

@@ -1,6 +1,7 @@
 //! Clients and their secrets.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::crypto::encoding::{CLIENT_SECRET, generate};
 use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
@@ -198,13 +199,19 @@ impl Registry {
     }
 
     /// The client, when `secret` is one of its live secrets; its use from `source` is noted. An unknown id takes the same steps as a
-    /// wrong secret (CA-06).
+    /// wrong secret (CA-06), whether or not the client has been seen lately.
     pub async fn check_client_secret(
         &self,
         id: &ClientId,
         secret: &str,
         source: IpAddr,
     ) -> Result<Client, RegistryError> {
+        let (view, seen) = (self.view.proofs(), self.view.proofs().find(id));
+        let (client, secrets) = seen.as_deref().map_or((None, &[][..]), |(client, secrets)| (Some(client), secrets));
+        if let Some(client) = self.holder(client, secrets, secret, source) {
+            return Ok(client.clone());
+        }
+        let ticket = view.ticket();
         let client = match self.one::<Client>(sql::CLIENT_GET, &[id.as_str().into()]).await {
             Ok(found) => found.map(|(client, _)| client),
             Err(RegistryError::Denied) => None,
@@ -212,9 +219,23 @@ impl Registry {
         };
         let mut secrets: Vec<ClientSecretRecord> = self.many(sql::SECRET_LIST, &[id.as_str().into()]).await?;
         secrets.retain(|record| record.client_id == *id);
+        let proven = self.holder(client.as_ref(), &secrets, secret, source);
+        let client = proven.cloned().ok_or(RegistryError::Unauthenticated)?;
+        view.keep(&ticket, id.clone(), &Arc::new((client.clone(), secrets)));
+        Ok(client)
+    }
+
+    /// The client, when it is in force and `secret` is a live one of its secrets. At least two are compared.
+    fn holder<'a>(
+        &self,
+        client: Option<&'a Client>,
+        secrets: &[ClientSecretRecord],
+        secret: &str,
+        source: IpAddr,
+    ) -> Option<&'a Client> {
         let now = self.clock.now();
         let (mut good, mut compared) = (None, 0);
-        for record in &secrets {
+        for record in secrets {
             let live = record.expires_at.is_none_or(|end| now < end);
             if live & self.vault.digest_matches(PURPOSE, secret, &record.digest) {
                 good = Some(&record.id);
@@ -227,9 +248,9 @@ impl Registry {
             }
         }
         let active = client.filter(|client| client.status == Status::Active);
-        let (client, used) = active.zip(good).ok_or(RegistryError::Unauthenticated)?;
+        let (client, used) = active.zip(good)?;
         self.secret_uses.note(used, SecretUse { at: now, source });
-        Ok(client)
+        Some(client)
     }
 
     async fn live_secrets(&self, id: &ClientId) -> Result<Vec<ClientSecretRecord>, RegistryError> {

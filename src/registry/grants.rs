@@ -1,5 +1,7 @@
 //! Grants.
 
+use std::sync::Arc;
+
 use crate::domain::address::MailAddress;
 use crate::domain::bounds::Bounds;
 use crate::domain::client::{Client, Status};
@@ -11,6 +13,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::ScopeSet;
 use crate::domain::session::EndReason;
 use crate::registry::changes::GrantTerms;
+use crate::registry::view::Footing;
 use crate::registry::{Registry, RegistryError};
 use crate::store::sql;
 
@@ -97,22 +100,69 @@ impl Registry {
         Ok(())
     }
 
-    /// The grant that lets this client into this mailbox, all three intact and in force; anything else is `Denied`.
+    /// The grant that lets this client into this mailbox, all three intact and in force now; anything else is `Denied`.
     pub async fn grant_for(
         &self,
         client: &ClientId,
         address: &MailAddress,
     ) -> Result<(Client, Mailbox, Grant), RegistryError> {
-        let active = |status| if status == Status::Active { Ok(()) } else { Err(RegistryError::Denied) };
+        self.read_standing(client, address).await.map(|standing| (*standing).clone())
+    }
+
+    /// The same for who can bear that a withdrawal at another node is not heeded for a quarter of a second: see the head of `view`.
+    pub async fn grant_seen(&self, client: &ClientId, address: &MailAddress) -> Result<Arc<Footing>, RegistryError> {
+        match self.view.standings().find(&(client.clone(), address.clone())) {
+            Some(seen) if self.stands(&seen) => Ok(seen),
+            _ => self.read_standing(client, address).await,
+        }
+    }
+
+    async fn read_standing(&self, client: &ClientId, address: &MailAddress) -> Result<Arc<Footing>, RegistryError> {
+        let (view, key) = (self.view.standings(), (client.clone(), address.clone()));
+        let ticket = view.ticket();
         let found = self.one::<Client>(sql::CLIENT_GET, &[client.as_str().into()]).await?;
         let (client, _) = found.ok_or(RegistryError::Denied)?;
         let found = self.one::<Mailbox>(sql::MAILBOX_BY_ADDRESS, &[address.as_str().into()]).await?;
         let (mailbox, _) = found.ok_or(RegistryError::Denied)?;
         let args = [client.id.as_str().into(), mailbox.id.as_str().into()];
         let (grant, _) = self.one::<Grant>(sql::GRANT_FOR, &args).await?.ok_or(RegistryError::Denied)?;
-        active(client.status)?;
-        active(mailbox.status)?;
-        if grant.stands(self.clock.now()) { Ok((client, mailbox, grant)) } else { Err(RegistryError::Denied) }
+        let standing = Arc::new((client, mailbox, grant));
+        if !self.stands(&standing) {
+            return Err(RegistryError::Denied);
+        }
+        view.keep(&ticket, key, &standing);
+        Ok(standing)
+    }
+
+    fn stands(&self, (client, mailbox, grant): &Footing) -> bool {
+        client.status == Status::Active && mailbox.status == Status::Active && grant.stands(self.clock.now())
+    }
+
+    /// The mailbox that a client means which names none: its default, or the only one that it has a standing grant on.
+    pub async fn meant_mailbox(&self, client: &Client) -> Result<MailAddress, RegistryError> {
+        let view = self.view.meant();
+        if let Some(seen) = view.find(&client.id)
+            && self.meant(client, &seen.0).as_ref() == Some(&seen.1.id)
+            && seen.1.status == Status::Active
+        {
+            return Ok(seen.1.address.clone());
+        }
+        let ticket = view.ticket();
+        let grants = self.grants_of_client(&client.id).await?;
+        let wanted = self.meant(client, &grants).ok_or(RegistryError::Denied)?;
+        let mailbox = self.find_mailbox(wanted.as_str()).await?;
+        let address = mailbox.address.clone();
+        view.keep(&ticket, client.id.clone(), &Arc::new((grants, mailbox)));
+        Ok(address)
+    }
+
+    fn meant(&self, client: &Client, grants: &[Grant]) -> Option<MailboxId> {
+        if client.default_mailbox.is_some() {
+            return client.default_mailbox.clone();
+        }
+        let now = self.clock.now();
+        let mut standing = grants.iter().filter(|grant| grant.stands(now));
+        standing.next().filter(|_| standing.next().is_none()).map(|only| only.mailbox_id.clone())
     }
 
     pub(in crate::registry) async fn grant_row(&self, id: &GrantId) -> Result<(Grant, Vec<u8>), RegistryError> {

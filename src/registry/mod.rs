@@ -15,6 +15,7 @@ mod roster;
 mod rows;
 mod secret_uses;
 pub mod sessions;
+mod view;
 
 #[cfg(test)]
 mod breaker_tests;
@@ -26,6 +27,8 @@ mod key_tests;
 mod secret_use_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
@@ -36,6 +39,7 @@ pub use crate::registry::grants::NewGrant;
 pub use crate::registry::keys::Rotation;
 pub use crate::registry::secret_uses::{SecretUse, is_safe_to_retire};
 pub use crate::registry::sessions::{SessionHandle, Sessions};
+pub use crate::registry::view::Footing;
 
 use crate::audit::Audit;
 use crate::domain::clock::Clock;
@@ -45,6 +49,7 @@ use crate::domain::id::NodeId;
 use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
 use crate::registry::secret_uses::SecretUses;
+use crate::registry::view::View;
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
 use crate::store::{Store, Tx, sql};
@@ -64,14 +69,16 @@ pub struct Registry {
     node: NodeId,
     gates: Gates,
     secret_uses: SecretUses,
+    view: View,
 }
 
 impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
-        let (sessions, gates, secret_uses) = (Sessions::default(), Gates::default(), SecretUses::default());
-        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, secret_uses }
+        let (sessions, gates) = (Sessions::default(), Gates::default());
+        let (secret_uses, view) = (SecretUses::default(), View::new(&clock));
+        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, secret_uses, view }
     }
 
     /// The sessions on this node.
@@ -151,10 +158,21 @@ impl Registry {
         }
     }
 
-    /// Commits a change of policy: every node's watcher sees the counter move.
+    /// Commits a change of policy: every node's watcher sees the counter move, and this node forgets what it has seen. It does so
+    /// however this ends: a commit whose answer is lost may have been made.
     async fn commit(&self, mut tx: Tx) -> Result<(), RegistryError> {
+        let _forgetting = Forgetting(&self.view);
         tx.execute(sql::EPOCH_BUMP, &[]).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+/// Empties the view when it goes, so that a caller who stops waiting for a commit changes nothing.
+struct Forgetting<'a>(&'a View);
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.0.empty();
     }
 }
 

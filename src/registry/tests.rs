@@ -23,7 +23,7 @@ use crate::store::{Store, sql};
 use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
 
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub(super) struct House {
     _folder: TempDir,
@@ -81,7 +81,7 @@ impl House {
         &self.raw
     }
 
-    fn claims(&self, client: &ClientId) -> Claims {
+    pub(super) fn claims(&self, client: &ClientId) -> Claims {
         Claims {
             client_id: client.clone(),
             mailbox: "a@example.com".parse().unwrap(),
@@ -172,6 +172,7 @@ async fn vl_12_a_policy_row_edited_by_hand_is_refused_and_recorded() {
         let admitted = house.registry.admit(&claims, Protocol::Imap, HERE).await.unwrap();
         assert_eq!(admitted.scopes.to_string(), "mail.read");
         sqlx::raw_sql(edit).execute(&house.raw).await.unwrap();
+        house.clock.advance(250);
         let refused = house.registry.admit(&claims, Protocol::Imap, HERE).await;
         assert!(matches!(refused, Err(RegistryError::Denied)), "{edit}: {refused:?}");
         assert_eq!(house.alarms().await, 1, "{edit}");

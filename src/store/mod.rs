@@ -117,13 +117,19 @@ impl Drop for SqliteTx {
 }
 
 macro_rules! bound {
+    ($statement:expr, $args:expr) => {
+        bound_owned!($statement, $args.iter().cloned())
+    };
+}
+
+macro_rules! bound_owned {
     ($statement:expr, $args:expr) => {{
         let mut query = sqlx::query($statement.text());
         for value in $args {
             query = match value {
-                Value::Int(value) => query.bind(*value),
-                Value::Text(value) => query.bind(value.clone()),
-                Value::Blob(value) => query.bind(value.clone()),
+                Value::Int(value) => query.bind(value),
+                Value::Text(value) => query.bind(value),
+                Value::Blob(value) => query.bind(value),
             };
         }
         query
@@ -242,6 +248,14 @@ impl Tx {
         Ok(match &mut self.0 {
             Begun::Sqlite(tx) => bound!(statement, args).execute(&mut *tx.connection).await?.rows_affected(),
             Begun::Postgres(tx) => bound!(statement, args).execute(&mut **tx).await?.rows_affected(),
+        })
+    }
+
+    /// Runs a statement with many values, which it keeps; says how many rows it touched.
+    pub async fn execute_owned(&mut self, statement: Statement, args: Vec<Value>) -> Result<u64, StoreError> {
+        Ok(match &mut self.0 {
+            Begun::Sqlite(tx) => bound_owned!(statement, args).execute(&mut *tx.connection).await?.rows_affected(),
+            Begun::Postgres(tx) => bound_owned!(statement, args).execute(&mut **tx).await?.rows_affected(),
         })
     }
 

@@ -53,6 +53,18 @@ macro_rules! credentials {
 macro_rules! events { () => {
     "seq, at, code, actor, outcome, client_id, mailbox_id, grant_id, session_id, request_id, verdict_id, source, detail, hash"
 }; }
+/// The places of one record among those of several.
+#[rustfmt::skip]
+macro_rules! event_row {
+    (1) => { "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)" };
+    (2) => { "($15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)" };
+    (3) => { "($29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)" };
+    (4) => { "($43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56)" };
+    (5) => { "($57, $58, $59, $60, $61, $62, $63, $64, $65, $66, $67, $68, $69, $70)" };
+    (6) => { "($71, $72, $73, $74, $75, $76, $77, $78, $79, $80, $81, $82, $83, $84)" };
+    (7) => { "($85, $86, $87, $88, $89, $90, $91, $92, $93, $94, $95, $96, $97, $98)" };
+    (8) => { "($99, $100, $101, $102, $103, $104, $105, $106, $107, $108, $109, $110, $111, $112)" };
+}
 macro_rules! checkpoints {
     () => {
         "seq, hash, at, kid, signature"
@@ -80,8 +92,12 @@ statements! {
     HEAD_ADD = "INSERT INTO audit_head (id, seq, hash, mac) VALUES (1, $1, $2, $3)";
     HEAD_LOCK = "UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING seq, hash, mac";
     HEAD_SET = "UPDATE audit_head SET seq = $1, hash = $2, mac = $3 WHERE id = 1";
-    EVENT_ADD = concat!("INSERT INTO audit_events (", events!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
+    EVENT_ADD = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1));
+    EVENT_ADD_2 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1), ", ", event_row!(2));
+    EVENT_ADD_4 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1), ", ", event_row!(2), ", ",
+        event_row!(3), ", ", event_row!(4));
+    EVENT_ADD_8 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1), ", ", event_row!(2), ", ",
+        event_row!(3), ", ", event_row!(4), ", ", event_row!(5), ", ", event_row!(6), ", ", event_row!(7), ", ", event_row!(8));
     EVENT_LIST = concat!("SELECT ", events!(), " FROM audit_events WHERE seq > $1 \
         AND (CAST($2 AS TEXT) IS NULL OR code = $2) AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) \
         AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \

@@ -2,6 +2,8 @@
 //! credential is used stands in `lease`.
 
 mod lease;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -192,8 +194,8 @@ impl Gatekeeper {
             .detail("scope", admitted.scopes.to_string())
             .detail("jti", claims.token_id.clone());
         self.record(accepted).await?;
-        // The grant may have gone or changed between the first look and the registration.
-        match self.0.registry.admit(&claims, protocol, source).await {
+        // The grant may have gone or changed between the first look and the registration; what was seen a moment ago does not count here.
+        match self.0.registry.admit_now(&claims, protocol, source).await {
             Ok(again) if again.grant == admitted.grant => {}
             Ok(_) | Err(_) => return Err(Refusal::of(Fault::Unauthenticated)),
         }
