@@ -334,7 +334,7 @@ fn ad_12_a_change_of_what_has_changed_meanwhile_is_refused() {
     let authorization = format!("Bearer {token}");
     let put = |path: &str, etag: &str, body: &Value| {
         let headers = [("Authorization", &*authorization), ("Content-Type", "application/json"), ("If-Match", etag)];
-        api.send("PUT", path, &headers, &body.to_string())
+        api.send("PUT", path, &headers, body.to_string())
     };
     for (path, body, other) in [
         (grant, json!({ "scope": "mail.metadata" }), json!({ "scope": "mail.send" })),
