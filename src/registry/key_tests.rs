@@ -108,10 +108,7 @@ async fn keys_whose_time_is_over_are_deleted_and_the_set_is_bounded() {
     rotate(&house.registry, Rotation::Emergency).await;
     house.clock.advance(RETIRED_SECS * 1000);
     rotate(&house.registry, Rotation::Now).await;
-    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM signing_keys WHERE alg = 'EdDSA'")
-        .fetch_one(house.raw())
-        .await
-        .unwrap();
+    let rows = house.number("SELECT COUNT(*) FROM signing_keys WHERE alg = 'EdDSA'").await;
     assert_eq!(rows, 2);
 }
 
@@ -130,8 +127,8 @@ async fn vl_12_a_signing_key_is_neither_put_in_nor_brought_back_by_hand() {
         rotate(&house.registry, Rotation::Planned).await;
         let keys = || async { house.registry.list_signing_keys().await.unwrap().len() };
         assert_eq!((keys().await, house.alarms().await), (4, 0));
-        sqlx::raw_sql("DROP INDEX signing_keys_last").execute(house.raw()).await.unwrap();
-        assert_eq!(sqlx::raw_sql(edit).execute(house.raw()).await.unwrap().rows_affected(), 1, "{edit}");
+        house.edit("DROP INDEX signing_keys_last").await;
+        assert_eq!(house.edit(edit).await, 1, "{edit}");
         let left = keys().await;
         assert_eq!((left, house.alarms().await), (if edit.starts_with("INSERT") { 4 } else { 3 }, 1), "{edit}");
         assert!(!in_state(&house, KeyState::Active).await.contains(&first), "{edit}");

@@ -76,9 +76,14 @@ impl House {
         self.registry.audit.list(filter).await.unwrap().len()
     }
 
-    /// The database, for who plays its thief.
-    pub(super) fn raw(&self) -> &sqlx::SqlitePool {
-        &self.raw
+    /// Changes the database behind the registry's back; says how many rows.
+    pub(super) async fn edit(&self, text: &'static str) -> u64 {
+        sqlx::raw_sql(text).execute(&self.raw).await.unwrap().rows_affected()
+    }
+
+    /// A number in the database.
+    pub(super) async fn number(&self, text: &'static str) -> i64 {
+        sqlx::query_scalar(text).fetch_one(&self.raw).await.unwrap()
     }
 
     pub(super) fn claims(&self, client: &ClientId) -> Claims {

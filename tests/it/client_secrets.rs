@@ -62,7 +62,10 @@ fn a_mailbox_is_tested_and_removed_by_its_address_and_a_refused_login_is_a_failu
     let gateway = &stage.gateway;
     gateway.manage_ok(&["mailbox", "test", ADDRESS], b"");
     stage.dovecot.set_password(ADDRESS, "another-one");
-    let test = gateway.manage(&["mailbox", "test", ADDRESS], b"");
+    // Dovecot takes a moment to see it.
+    let test = wait_for("the login to be refused", PATIENCE, || {
+        Some(gateway.manage(&["mailbox", "test", ADDRESS], b"")).filter(|test| !test.stdout.contains(" ok"))
+    });
     assert_eq!(test.code, Some(2), "{test:?}");
     assert!(test.stdout.contains("imap") && test.stderr.contains("login"), "the report is printed: {test:?}");
     gateway.manage_ok(&["mailbox", "remove", ADDRESS], b"");
