@@ -82,7 +82,7 @@ fn config(options: &DevOptions) -> Config {
     let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
     Config {
         server: Server { hostname: "localhost".to_owned(), issuer: String::new(), data: options.data.clone() },
-        tls: Tls { certificate: PathBuf::new(), private_key: PathBuf::new() },
+        tls: Tls { certificate: PathBuf::new(), private_key: PathBuf::new(), client_ca: PathBuf::new() },
         database: Database { url: String::new(), password: String::new() },
         vault: VaultSettings { kek: format!("file:{}", options.data.join("kek").display()) },
         listen: Listen {

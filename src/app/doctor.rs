@@ -46,6 +46,11 @@ pub async fn doctor(file: Option<PathBuf>) -> Vec<Check> {
         Check::new("kek", services::load_kek(&config).map(|_| "can be read".to_owned())),
         Check::new("certificate", certificate(&config, Clock::system().now())),
     ];
+    match edges::client_ca(&config) {
+        Err(error) => checks.push(Check::new("client authorities", Err(error))),
+        Ok(Some(_)) => checks.push(Check::new("client authorities", Ok("can be read".to_owned()))),
+        Ok(None) => {}
+    }
     match edges::addresses(&config) {
         Err(error) => checks.push(Check::new("listen", Err(error))),
         Ok(addresses) => {

@@ -51,6 +51,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub private_key: PathBuf,
+    /// PEM file with the authorities whose certificates prove clients; empty: none.
+    pub client_ca: PathBuf,
 }
 
 /// Where state is kept.

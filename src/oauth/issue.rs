@@ -5,11 +5,14 @@ use serde_json::json;
 use crate::crypto::encoding::base64url;
 use crate::domain::address::MailAddress;
 use crate::domain::client::Client;
+use crate::domain::client_auth::{ClientAuth, RequiredBinding};
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::Secret;
+use crate::domain::token::Binding;
+use crate::oauth::bound::thumbprint;
 use crate::oauth::request::{GrantType, TokenRequest};
 use crate::oauth::{IssuedToken, OauthError, Origin, TokenService};
 
@@ -38,6 +41,7 @@ impl TokenService {
             return Err(OauthError::InvalidTarget);
         }
         let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
+        let binding = binding(&client, origin)?;
         let now = parts.clock.now();
         // A revocation voids what was issued up to its second; a token made right after it is dated after it.
         let floor = client.tokens_valid_after.max(mailbox.tokens_valid_after);
@@ -45,7 +49,7 @@ impl TokenService {
             if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
         let expires_in = i64::from(grant.token_ttl_secs);
         let token_id = token_id(&parts.entropy);
-        let event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
+        let mut event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
             .client(&client.id)
             .mailbox(&mailbox.id)
             .grant(&grant.id)
@@ -53,11 +57,20 @@ impl TokenService {
             .request(&origin.request_id)
             .detail("jti", token_id.clone())
             .detail("scope", scopes.to_string());
+        if let Some(Binding::Mtls(certificate)) = &binding {
+            event = event.detail("certificate", certificate.clone());
+        }
         parts.audit.record(event).await.map_err(|_| OauthError::TemporarilyUnavailable)?;
-        let claims = json!({
+        let mut claims = json!({
             "iss": parts.issuer, "sub": client.id, "client_id": client.id, "aud": mailbox.address.to_resource(),
             "scope": scopes, "iat": issued_at, "exp": issued_at + expires_in, "jti": token_id,
         });
+        if let Some((binding, members)) = binding.as_ref().zip(claims.as_object_mut()) {
+            members.insert("cnf".to_owned(), json!(binding));
+        }
+        if let Some(members) = claims.as_object_mut().filter(|_| grant.bounds.pin.is_some_and(|pin| pin.source)) {
+            members.insert("src".to_owned(), json!(origin.source.to_canonical()));
+        }
         let token = parts.keyset.sign(client.token_alg, &claims.to_string()).ok_or(OauthError::ServerError)?;
         Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes })
     }
@@ -82,6 +95,23 @@ impl TokenService {
             }
         };
         self.0.registry.find_mailbox(wanted.as_str()).await.map(|mailbox| mailbox.address).map_err(failed)
+    }
+}
+
+/// What the client's tokens are tied to: what it must be, or the certificate that proved the client itself.
+fn binding(client: &Client, origin: &Origin) -> Result<Option<Binding>, OauthError> {
+    let certificate = || origin.certificates.first().map(|leaf| Binding::Mtls(thumbprint(leaf)));
+    let by_certificate =
+        matches!(client.auth, ClientAuth::TlsClientAuth { .. } | ClientAuth::SelfSignedTlsClientAuth { .. });
+    match client.required_binding {
+        RequiredBinding::Mtls => certificate().map(Some).ok_or(OauthError::InvalidRequest(
+            "the tokens of this client are bound to its TLS certificate, and none was shown",
+        )),
+        RequiredBinding::Dpop => {
+            Err(OauthError::InvalidRequest("the tokens of this client are bound to a DPoP key, and none was proven"))
+        }
+        RequiredBinding::None if by_certificate => Ok(certificate()),
+        RequiredBinding::None => Ok(None),
     }
 }
 

@@ -29,13 +29,18 @@ pub enum ClientProof {
         /// What proves it.
         secret: Secret<ClientSecret>,
     },
+    /// The certificate of the TLS connection, if there is one: nothing in the request proves anything.
+    Certificate {
+        /// Who it says it is.
+        client_id: String,
+    },
 }
 
 impl ClientProof {
     /// Who it says it is, if it says so.
     pub fn client_id(&self) -> Option<&str> {
         match self {
-            Self::Secret { client_id, .. } => Some(client_id),
+            Self::Secret { client_id, .. } | Self::Certificate { client_id } => Some(client_id),
         }
     }
 }
@@ -78,7 +83,8 @@ impl TokenRequest {
         let [grant_type, id, secret, scope, resource, assertion, assertion_type, details] =
             fields.map(|(_, value)| value.filter(|value| !value.is_empty()));
         let by_assertion = assertion.is_some() || assertion_type.is_some();
-        let (client_id, client_secret) = match (authorization, secret) {
+        let secret_proof = |client_id, secret| ClientProof::Secret { client_id, secret: Secret::from_text(secret) };
+        let proof = match (authorization, secret) {
             (Some(_), Some(_)) => return Err(TWO_AUTHENTICATIONS),
             (Some(_), None) | (None, Some(_)) if by_assertion => return Err(TWO_AUTHENTICATIONS),
             (Some(header), None) => {
@@ -86,10 +92,11 @@ impl TokenRequest {
                 if id.is_some_and(|id| id != named) {
                     return Err(OauthError::InvalidClient);
                 }
-                (named, secret)
+                secret_proof(named, secret)
             }
-            (None, Some(secret)) => (id.ok_or(OauthError::InvalidRequest("client_id is missing"))?, secret),
-            (None, None) => return Err(OauthError::InvalidClient),
+            (None, Some(secret)) => secret_proof(id.ok_or(OauthError::InvalidRequest("client_id is missing"))?, secret),
+            (None, None) if by_assertion => return Err(OauthError::InvalidClient),
+            (None, None) => ClientProof::Certificate { client_id: id.ok_or(OauthError::InvalidClient)? },
         };
         let grant_type = match grant_type.as_deref() {
             Some("client_credentials") => GrantType::ClientCredentials,
@@ -97,7 +104,6 @@ impl TokenRequest {
             Some(_) => return Err(OauthError::UnsupportedGrantType),
             None => return Err(OauthError::InvalidRequest("grant_type is missing")),
         };
-        let proof = ClientProof::Secret { client_id, secret: Secret::from_text(client_secret) };
         Ok(Self { proof, grant_type, scope, resource, narrowing: details.is_some() })
     }
 }
@@ -136,7 +142,7 @@ mod tests {
 
     /// Id and secret.
     fn said(request: &TokenRequest) -> (String, String) {
-        let ClientProof::Secret { client_id, secret } = &request.proof;
+        let ClientProof::Secret { client_id, secret } = &request.proof else { panic!("{request:?}") };
         (client_id.clone(), secret.expose_text(str::to_owned).unwrap())
     }
 

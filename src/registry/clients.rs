@@ -52,6 +52,9 @@ impl Registry {
         if let Some(mailbox) = &new.default_mailbox {
             self.mailbox_row(mailbox).await?;
         }
+        if let Some(fault) = new.auth.certificate_fault() {
+            return Err(RegistryError::Invalid(fault));
+        }
         let client = Client {
             id: ClientId::new(&self.clock, &self.entropy),
             name: checked_name(&new.name)?,

@@ -17,8 +17,9 @@ use crate::domain::id::{SessionId, VerdictId};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
+use crate::gateway::stream::Peer;
 use crate::gateway::tls::Identity;
-use crate::oauth::TokenService;
+use crate::oauth::{self, TokenService};
 use crate::policy::{Denial, Rights};
 use crate::protocol::sasl::Attempt;
 use crate::registry::Registry;
@@ -127,8 +128,8 @@ impl Gatekeeper {
 
     /// Lets a tool in, or not. Bad token, unknown mailbox, missing grant and wrong network give the same refusal (GW-08); the
     /// difference is in the audit log.
-    pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: SocketAddr) -> Result<Session, Refusal> {
-        let source = peer.ip();
+    pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<Session, Refusal> {
+        let source = peer.address.ip();
         let refused = |reason: &str| {
             AuditEvent::new(EventCode::LoginRefused, Actor::Anonymous, Outcome::Denied)
                 .source(source)
@@ -142,8 +143,8 @@ impl Gatekeeper {
             Some(Err(error)) => return self.refuse(refused(&error.to_string())).await,
             None => return self.refuse(refused("token is not text")).await,
         };
-        if claims.binding.is_some() {
-            return self.refuse(refused("what the token is bound to was not shown").client(&claims.client_id)).await;
+        if let Err(error) = oauth::check_binding(&claims, &peer.certificates) {
+            return self.refuse(refused(&error.to_string()).client(&claims.client_id)).await;
         }
         if let Some(user) = &attempt.user
             && !user.eq_ignore_ascii_case(claims.mailbox.as_str())
@@ -164,6 +165,15 @@ impl Gatekeeper {
             }
             Err(error) => return self.refuse(refused(&error.to_string()).client(&claims.client_id)).await,
         };
+        match self.0.registry.may_open(&claims, &admitted.grant).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return self
+                    .refuse(refused("the token was used up by an earlier login").client(&claims.client_id))
+                    .await;
+            }
+            Err(error) => return Err(Refusal::from(&error)),
+        }
         let now = self.0.clock.now();
         let mut ends_at = admitted.grant.session_ttl.end(now, claims.expires_at);
         if let Some(end) = admitted.grant.expires_at {

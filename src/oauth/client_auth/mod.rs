@@ -1,6 +1,7 @@
 //! Who asks: the client proves itself by the one method that it is registered with. Every failure is the same `invalid_client`
 //! (CA-06).
 
+mod mtls;
 mod secret;
 
 use crate::domain::client::Client;
@@ -9,9 +10,10 @@ use crate::oauth::{OauthError, Origin, TokenService};
 
 impl TokenService {
     /// The client, when the proof is good and of its registered method.
-    pub(super) async fn authenticate(&self, proof: &ClientProof, _origin: &Origin) -> Result<Client, OauthError> {
+    pub(super) async fn authenticate(&self, proof: &ClientProof, origin: &Origin) -> Result<Client, OauthError> {
         match proof {
             ClientProof::Secret { client_id, secret } => self.by_secret(client_id, secret).await,
+            ClientProof::Certificate { client_id } => self.by_certificate(client_id, origin).await,
         }
     }
 }
