@@ -16,7 +16,9 @@ impl TokenService {
             "grant_types_supported": ["client_credentials"],
             // Required by RFC 8414 section 2; there is no authorization endpoint.
             "response_types_supported": [],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+            // RS256 from clients that are registered for it, and from platforms.
+            "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA", "RS256"],
             "scopes_supported": scopes,
         })
     }

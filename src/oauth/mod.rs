@@ -1,6 +1,6 @@
 //! The token service: client credentials in, short-lived signed access tokens out (RFC 6749, RFC 9068). No HTTP in it.
 
-mod client_auth;
+pub mod client_auth;
 mod issue;
 pub mod jose;
 pub mod keyset;
@@ -23,6 +23,7 @@ use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::throttle::Throttle;
+use crate::oauth::client_auth::keys::KeyCache;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
 use crate::registry::Registry;
@@ -42,6 +43,7 @@ struct Parts {
     clock: Clock,
     entropy: Entropy,
     throttle: Throttle,
+    keys: KeyCache,
 }
 
 /// Where a token request came from.
@@ -142,7 +144,8 @@ impl TokenService {
         entropy: Entropy,
     ) -> Self {
         let throttle = Throttle::default();
-        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle }))
+        let keys = KeyCache::new(registry.dialer().clone(), clock.clone());
+        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle, keys }))
     }
 
     /// Serves one token request.

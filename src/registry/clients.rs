@@ -104,7 +104,9 @@ impl Registry {
         id: &ClientId,
         overlap_secs: u32,
     ) -> Result<Secret<ClientSecret>, RegistryError> {
-        self.client_row(id).await?;
+        if self.client_row(id).await?.0.auth != (ClientAuth::ClientSecret {}) {
+            return Err(RegistryError::Conflict("this client proves itself by another method than a secret"));
+        }
         let (record, secret) = self.new_secret(id)?;
         let live = self.live_secrets(id).await?;
         if live.len() > 1 {
