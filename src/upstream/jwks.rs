@@ -102,6 +102,9 @@ async fn whole(mut body: Incoming) -> Result<Vec<u8>, UpstreamError> {
 /// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1).
 fn max_age(headers: &HeaderMap) -> Option<i64> {
     let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    let mut directives = values.flat_map(|value| value.split(',')).filter_map(|directive| directive.trim().split_once('='));
-    directives.find(|(name, _)| name.eq_ignore_ascii_case("max-age")).and_then(|(_, secs)| secs.trim_matches('"').parse().ok())
+    let mut directives =
+        values.flat_map(|value| value.split(',')).filter_map(|directive| directive.trim().split_once('='));
+    directives
+        .find(|(name, _)| name.eq_ignore_ascii_case("max-age"))
+        .and_then(|(_, secs)| secs.trim_matches('"').parse().ok())
 }

@@ -30,7 +30,7 @@ pub(in crate::oauth) struct KeyCache {
 struct Place {
     state: Mutex<State>,
     /// Held while it is fetched.
-    fetching: tokio::sync::Mutex<()>,
+    fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,31 @@ impl State {
         let is_waiting = self.tried_at.is_some_and(|tried| now < tried.plus_secs(PAUSE_SECS));
         ((has_it && now < self.fresh_until) || is_waiting).then(|| keys.cloned())
     }
+}
+
+impl Place {
+    /// Fetches the set; gives what is to be used now, be it the older one.
+    async fn fetch(&self, dialer: &Dialer, clock: &Clock, url: &str) -> Option<Arc<JwkSet>> {
+        let found = match jwks::fetch(dialer, url).await {
+            Ok(published) => read(&published.body).map(|keys| (keys, published.max_age)),
+            Err(error) => {
+                tracing::warn!(url, %error, "a client's keys could not be fetched");
+                None
+            }
+        };
+        let now = clock.now();
+        let mut state = locked(&self.state);
+        if let Some((keys, max_age)) = found {
+            let fresh = max_age.unwrap_or(*FRESH_SECS.start()).clamp(*FRESH_SECS.start(), *FRESH_SECS.end());
+            state.keys = Some(Arc::new(keys));
+            state.fresh_until = now.plus_secs(fresh);
+        }
+        state.keys.clone().filter(|_| now < state.fresh_until.plus_secs(STALE_SECS))
+    }
+}
+
+fn read(body: &[u8]) -> Option<JwkSet> {
+    JwkSet::read(&json::object(body)?).filter(|keys| !keys.is_empty())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -73,29 +98,19 @@ impl KeyCache {
         if let Some(keys) = settled(&place) {
             return keys;
         }
-        let _one_at_a_time = place.fetching.lock().await;
+        let one_at_a_time = Arc::clone(&place.fetching).lock_owned().await;
         if let Some(keys) = settled(&place) {
             return keys;
         }
         locked(&place.state).tried_at = Some(self.clock.now());
-        let found = match jwks::fetch(&self.dialer, url).await {
-            Ok(answer) => json::object(&answer.body)
-                .and_then(|members| JwkSet::read(&members))
-                .filter(|keys| !keys.is_empty())
-                .map(|keys| (keys, answer.max_age)),
-            Err(error) => {
-                tracing::warn!(url, %error, "a client's keys could not be fetched");
-                None
-            }
-        };
-        let now = self.clock.now();
-        let mut state = locked(&place.state);
-        if let Some((keys, max_age)) = found {
-            let fresh = max_age.unwrap_or(*FRESH_SECS.start()).clamp(*FRESH_SECS.start(), *FRESH_SECS.end());
-            state.keys = Some(Arc::new(keys));
-            state.fresh_until = now.plus_secs(fresh);
-        }
-        state.keys.clone().filter(|_| now < state.fresh_until.plus_secs(STALE_SECS))
+        // A task of its own: whoever asks and goes away at once must not keep the keys of others old.
+        let (dialer, clock, url) = (self.dialer.clone(), self.clock.clone(), url.to_owned());
+        let fetched = tokio::spawn(async move {
+            let keys = place.fetch(&dialer, &clock, &url).await;
+            drop(one_at_a_time);
+            keys
+        });
+        fetched.await.ok().flatten()
     }
 
     /// The place of a URL. Places of clients that are long gone make room when a new one comes.

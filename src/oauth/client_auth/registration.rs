@@ -46,8 +46,10 @@ fn usable_keys(keys: &KeySource, allow_rs256: bool) -> Result<(), &'static str> 
     let set = Members::of(set).and_then(|members| JwkSet::read(&members));
     let set = set.ok_or("jwks is a JSON object with up to 32 keys (RFC 7517), none of them private or symmetric")?;
     if !set.candidates(None).any(|key| can_sign(key, allow_rs256)) {
-        return Err("jwks holds no key that can be used: Ed25519, P-256, or RSA of 2048 to 8192 bits, not for RS256 alone \
-                    unless that is allowed");
+        return Err(
+            "jwks holds no key that can be used: Ed25519, P-256, or RSA of 2048 to 8192 bits, not for RS256 alone \
+                    unless that is allowed",
+        );
     }
     Ok(())
 }
