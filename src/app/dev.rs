@@ -96,6 +96,7 @@ fn config(options: &DevOptions) -> Config {
         limits: Limits { max_connections: 1000, max_message_bytes: 50 * 1024 * 1024 },
         upstream: Upstream {
             allow_networks: vec![ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))],
+            ca_file: PathBuf::new(),
         },
         log: Log { filter: "warn".to_owned(), format: LogFormat::Text },
     }

@@ -90,7 +90,7 @@ pub(super) type Call = (Method, String, Option<Value>);
 pub(super) async fn execute(command: Manage) -> anyhow::Result<()> {
     let (common, call): (Common, Call) = match command {
         Manage::Mailbox { command, common } => (common, command.call()?),
-        Manage::Client { command, common } => (common, command.call()),
+        Manage::Client { command, common } => (common, command.call()?),
         Manage::Grant { command, common } => (common, command.call()?),
         Manage::Operator { command, common } => (common, command.call()),
         Manage::Session { command, common } => (common, command.call()),

@@ -4,6 +4,7 @@ mod api;
 mod audit;
 mod audit_offline;
 mod client;
+mod client_auth;
 mod grant;
 mod key;
 mod mailbox;

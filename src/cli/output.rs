@@ -13,7 +13,7 @@ pub(super) enum Format {
 }
 
 /// Members of a row that a table leaves out: too long to line up; `show` has them.
-const HIDDEN: [&str; 3] = ["upstream", "hash", "bounds"];
+const HIDDEN: [&str; 4] = ["upstream", "hash", "bounds", "auth"];
 
 /// Prints an answer of the API.
 pub(super) fn print(format: Format, answer: &Value) {

@@ -107,6 +107,8 @@ pub struct Limits {
 pub struct Upstream {
     /// Networks allowed although not public.
     pub allow_networks: Vec<IpNet>,
+    /// PEM file with CA certificates trusted beside the public ones; empty: none.
+    pub ca_file: PathBuf,
 }
 
 /// Logs.

@@ -1,12 +1,11 @@
 //! How a client proves who it is at the OAuth endpoints, and what its tokens must be bound to.
 
 use serde::{Deserialize, Serialize};
-
-use crate::domain::distinguished_name::DistinguishedName;
+use utoipa::ToSchema;
 
 /// The one way in which a client proves who it is; no other is taken from it (CA-03). Public material only: secrets are records of
 /// their own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientAuth {
     /// A generated secret, by `client_secret_basic` or `client_secret_post` (RFC 6749 section 2.3.1).
@@ -56,41 +55,19 @@ impl ClientAuth {
     }
 }
 
-/// How many certificates one client may have registered: the one in use, the next one, and some machines more.
-const MAX_THUMBPRINTS: usize = 16;
-
-impl ClientAuth {
-    /// What is wrong with how certificates are named, if anything is.
-    pub fn certificate_fault(&self) -> Option<&'static str> {
-        match self {
-            Self::TlsClientAuth { subject } => subject.fault(),
-            Self::SelfSignedTlsClientAuth { thumbprints } => {
-                let is_thumbprint = |text: &String| {
-                    // 43 characters of base64url, the last of which has two bits that say nothing.
-                    let is_text = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-                    text.len() == 43 && is_text && text.ends_with(|last| "AEIMQUYcgkosw048".contains(last))
-                };
-                let is_good =
-                    (1..=MAX_THUMBPRINTS).contains(&thumbprints.len()) && thumbprints.iter().all(is_thumbprint);
-                (!is_good).then_some("thumbprints are 1 to 16 SHA-256 digests of certificates (DER) in base64url")
-            }
-            Self::ClientSecret {} | Self::PrivateKeyJwt { .. } | Self::WorkloadIdentity { .. } => None,
-        }
-    }
-}
-
 /// Where somebody's public keys are (RFC 7517).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeySource {
     /// The JWK set itself.
+    #[schema(value_type = Object)]
     Jwks(serde_json::Value),
     /// An https URL that gives it.
     JwksUri(String),
 }
 
 /// Which certificate is a client's: exactly one name of it, compared whole (RFC 8705 section 2.1.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CertificateSubject {
     /// The subject's distinguished name, as RFC 4514 writes it.
@@ -105,32 +82,8 @@ pub enum CertificateSubject {
     TlsClientAuthSanEmail(String),
 }
 
-impl CertificateSubject {
-    fn fault(&self) -> Option<&'static str> {
-        let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        match self {
-            Self::TlsClientAuthSubjectDn(name) if name.parse::<DistinguishedName>().is_err() => {
-                Some("tls_client_auth_subject_dn is a distinguished name as RFC 4514 writes it")
-            }
-            Self::TlsClientAuthSanDns(host) if !is_plain(host) || host.contains('*') => {
-                Some("tls_client_auth_san_dns is one DNS name, without a wildcard")
-            }
-            Self::TlsClientAuthSanUri(uri) if !is_plain(uri) || !uri.contains(':') => {
-                Some("tls_client_auth_san_uri is a URI")
-            }
-            Self::TlsClientAuthSanIp(address) if address.parse::<std::net::IpAddr>().is_err() => {
-                Some("tls_client_auth_san_ip is an IP address")
-            }
-            Self::TlsClientAuthSanEmail(address) if !is_plain(address) || !address.contains('@') => {
-                Some("tls_client_auth_san_email is a mail address")
-            }
-            _ => None,
-        }
-    }
-}
-
 /// What every token of a client must be bound to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RequiredBinding {
     /// Nothing; it is bound to what the request brings, if anything.
@@ -161,41 +114,6 @@ impl RequiredBinding {
 #[cfg(test)]
 mod tests {
     use super::ClientAuth;
-
-    #[test]
-    fn certificates_are_named_so_that_they_can_be_found() {
-        let fault = |text: &str| serde_json::from_str::<ClientAuth>(text).unwrap().certificate_fault();
-        let subject = |kind: &str, name: &str| {
-            fault(&format!(r#"{{"method":"tls_client_auth","subject":{{"{kind}":"{name}"}}}}"#))
-        };
-        for (kind, good, wrong) in [
-            ("tls_client_auth_subject_dn", "CN=tool,O=Acme", "tool"),
-            ("tls_client_auth_san_dns", "tool.example.com", "*.example.com"),
-            ("tls_client_auth_san_uri", "spiffe://example.com/tool", "tool"),
-            ("tls_client_auth_san_ip", "2001:db8::1", "2001:db8::/32"),
-            ("tls_client_auth_san_email", "tool@example.com", "tool"),
-        ] {
-            assert_eq!(subject(kind, good), None, "{good}");
-            for wrong in ["", wrong] {
-                assert!(subject(kind, wrong).unwrap().starts_with(kind), "{kind} {wrong}");
-            }
-        }
-        let thumbprints =
-            |list: &str| fault(&format!(r#"{{"method":"self_signed_tls_client_auth","thumbprints":[{list}]}}"#));
-        let good = format!("\"{}\"", "A".repeat(43));
-        assert_eq!(thumbprints(&good), None);
-        assert_eq!(thumbprints(&vec![&*good; 16].join(",")), None);
-        for wrong in [
-            "",
-            &good.replace('A', ""),
-            &good.replace("AA", "A"),
-            &good.replacen('A', "+", 1),
-            &good.replace("A\"", "B\""),
-        ] {
-            assert!(thumbprints(wrong).is_some(), "{wrong}");
-        }
-        assert!(thumbprints(&vec![&*good; 17].join(",")).is_some());
-    }
 
     #[test]
     fn a_method_that_this_version_does_not_know_is_unreadable() {

@@ -1,7 +1,7 @@
 //! The token service: client credentials in, short-lived signed access tokens out (RFC 6749, RFC 9068). No HTTP in it.
 
 mod bound;
-mod client_auth;
+pub mod client_auth;
 mod client_ca;
 mod issue;
 pub mod jose;
@@ -25,6 +25,7 @@ use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::throttle::Throttle;
+use crate::oauth::client_auth::keys::KeyCache;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
 use crate::registry::Registry;
@@ -47,6 +48,7 @@ struct Parts {
     entropy: Entropy,
     throttle: Throttle,
     client_ca: Option<ClientCa>,
+    keys: KeyCache,
 }
 
 /// Where a token request came from.
@@ -147,8 +149,9 @@ impl TokenService {
         entropy: Entropy,
     ) -> Self {
         let throttle = Throttle::default();
+        let keys = KeyCache::new(registry.dialer().clone(), clock.clone());
         let client_ca = None;
-        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle, client_ca }))
+        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle, client_ca, keys }))
     }
 
     /// With authorities whose certificates prove clients; to be said before the service is cloned.

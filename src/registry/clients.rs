@@ -52,9 +52,6 @@ impl Registry {
         if let Some(mailbox) = &new.default_mailbox {
             self.mailbox_row(mailbox).await?;
         }
-        if let Some(fault) = new.auth.certificate_fault() {
-            return Err(RegistryError::Invalid(fault));
-        }
         let client = Client {
             id: ClientId::new(&self.clock, &self.entropy),
             name: checked_name(&new.name)?,
@@ -107,7 +104,9 @@ impl Registry {
         id: &ClientId,
         overlap_secs: u32,
     ) -> Result<Secret<ClientSecret>, RegistryError> {
-        self.client_row(id).await?;
+        if self.client_row(id).await?.0.auth != (ClientAuth::ClientSecret {}) {
+            return Err(RegistryError::Conflict("this client proves itself by another method than a secret"));
+        }
         let (record, secret) = self.new_secret(id)?;
         let live = self.live_secrets(id).await?;
         if live.len() > 1 {

@@ -73,6 +73,11 @@ impl Registry {
         &self.vault
     }
 
+    /// What dials for it.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     /// Whether the store answers.
     pub async fn ready(&self) -> Result<(), RegistryError> {
         self.store.policy_epoch().await?;

@@ -2,6 +2,7 @@
 
 pub mod dial;
 pub mod imap;
+pub mod jwks;
 pub mod smtp;
 pub mod wire;
 
