@@ -17,6 +17,7 @@ mod imap_bounds;
 mod imap_transcripts;
 mod imap_upstream;
 mod mail_doors;
+mod mtls;
 mod oauth_clients;
 mod oauth_flood;
 mod openapi;

@@ -84,7 +84,9 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Metadata",
             json!({ "type": "object", "required": ["issuer", "token_endpoint", "jwks_uri"], "properties": {
-                "issuer": text, "token_endpoint": text, "jwks_uri": text, "scopes_supported": texts } }),
+                "issuer": text, "token_endpoint": text, "jwks_uri": text, "scopes_supported": texts,
+                "token_endpoint_auth_methods_supported": texts,
+                "tls_client_certificate_bound_access_tokens": { "type": "boolean" } } }),
         ),
     ])
 }

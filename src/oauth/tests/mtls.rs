@@ -312,6 +312,17 @@ async fn jwt_12_a_token_bound_to_a_certificate_is_good_with_that_certificate_onl
     assert_eq!(check_binding(&claims, &own), Err(TokenRejected::Proof), "a thumbprint of another kind");
     claims.binding = None;
     assert_eq!(check_binding(&claims, &[]), Ok(()));
+    // A token of ours that is bound to a DPoP key opens nothing where there are no proofs, whatever certificate is shown.
+    let parts = &scene.tokens.0;
+    let now = scene.house.clock.now().as_secs();
+    let bound = serde_json::json!({
+        "iss": parts.issuer, "sub": client.id, "client_id": client.id, "aud": "mailto:support@contoso.com",
+        "scope": "mail.read", "iat": now, "exp": now + 60, "jti": "j", "cnf": { "jkt": thumbprint(&own[0]) },
+    });
+    let token = parts.keyset.sign(TokenAlg::EdDsa, &bound.to_string()).unwrap();
+    for shown in [&Vec::new(), &own] {
+        assert_eq!(scene.tokens.verify_bound(&token, shown).unwrap_err(), TokenRejected::Proof);
+    }
 }
 
 #[tokio::test]
