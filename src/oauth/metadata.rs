@@ -18,7 +18,7 @@ impl TokenService {
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
             // RS256 from clients that are registered for it, and from platforms.
-            "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA", "RS256"],
+            "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA", "Ed25519", "RS256"],
             "scopes_supported": scopes,
         })
     }

@@ -139,9 +139,10 @@ async fn ca_12_only_the_algorithm_of_the_registered_key_proves_anything() {
         let key = Key::new(alg, alg.as_str());
         let tool = house.tool(&key).await;
         let octets = key.signer.public_key();
-        for wrong in
-            ["none", "NonE", "NONE", "", "HS256", "HS512", "RS256", "PS256", "ES384", "ES512", "Ed25519", "eddsa"]
-        {
+        for wrong in [
+            "none", "NonE", "NONE", "", "HS256", "HS512", "RS256", "PS256", "ES384", "ES512", "Ed448", "ed25519",
+            "eddsa",
+        ] {
             let header = with(key.header(), "alg", Some(json!(wrong)));
             let signed = signed(&header, &house.claims(&tool));
             let keyed = crate::crypto::hash::Mac::new(&Secret::from_bytes(octets.to_vec())).sign(signed.as_bytes());
@@ -155,6 +156,8 @@ async fn ca_12_only_the_algorithm_of_the_registered_key_proves_anything() {
             let assertion = key.sign(&with(key.header(), "alg", wrong.clone()), &house.claims(&tool));
             House::assert_refused(&house.ask("", &assertion).await, &format!("{wrong:?}"));
         }
+        let newer = key.sign(&with(key.header(), "alg", Some(json!("Ed25519"))), &house.claims(&tool));
+        assert_eq!(house.ask("", &newer).await.is_ok(), alg == TokenAlg::EdDsa, "its name by RFC 9864");
         let signed = signed(&key.header(), &house.claims(&tool));
         for length in [0, 1, 32, 63, 64, 65, 70, 96] {
             let forged = format!("{signed}.{}", base64url(&vec![0; length]));
