@@ -28,7 +28,9 @@ pub enum ClientAuth {
         /// SHA-256 of each certificate's DER in base64url: `x5t#S256`.
         thumbprints: Vec<String>,
     },
-    /// A token of the platform that the tool runs on, such as Entra ID, Kubernetes, GitHub Actions or SPIFFE (RFC 7523 section 3).
+    /// A token of the platform that the tool runs on, such as Entra ID, Kubernetes, GitHub Actions or SPIFFE (RFC 7523 section 3). The
+    /// request names the client by `client_id`, which the token does not. A platform gives the same token again until it expires, so it
+    /// is taken again until then, 24 hours ahead at most.
     WorkloadIdentity {
         /// The exact `iss`.
         issuer: String,

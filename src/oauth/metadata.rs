@@ -23,7 +23,7 @@ impl TokenService {
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": methods,
             // RS256 from clients that are registered for it, and from platforms.
-            "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA", "RS256"],
+            "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA", "Ed25519", "RS256"],
             // RFC 8705 section 3.3.
             "tls_client_certificate_bound_access_tokens": true,
             "scopes_supported": scopes,

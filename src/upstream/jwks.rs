@@ -108,3 +108,89 @@ fn max_age(headers: &HeaderMap) -> Option<i64> {
         .find(|(name, _)| name.eq_ignore_ascii_case("max-age"))
         .and_then(|(_, secs)| secs.trim_matches('"').parse().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{fetch, is_address};
+    use crate::upstream::key_host::{KeyHost, Says, answer};
+    use crate::upstream::{DialPolicy, Dialer, UpstreamError};
+
+    #[tokio::test]
+    async fn ca_14_keys_come_from_the_very_https_url_and_a_verified_host() {
+        let host = KeyHost::start(answer("200 OK", "Cache-Control: public, Max-Age=600\r\n", "{}")).await;
+        let published = fetch(&host.dialer(), &host.url()).await.unwrap();
+        assert_eq!((&*published.body, published.max_age), (&b"{}"[..], Some(600)));
+        host.says(Says::Octets(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_vec()));
+        let published = fetch(&host.dialer(), &host.url()).await.unwrap();
+        assert_eq!((&*published.body, published.max_age), (&b"{}"[..], None));
+        // A host that only its own authority knows.
+        let allowed = DialPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()] };
+        assert_eq!(fetch(&Dialer::new(allowed), &host.url()).await, Err(UpstreamError::Certificate));
+        // Another name than its certificate's.
+        let other = host.url().replace("localhost", "127.0.0.1");
+        assert_eq!(fetch(&host.dialer(), &other).await, Err(UpstreamError::Certificate));
+        for wrong in [
+            "http://localhost/",
+            "file:///etc/passwd",
+            "ftp://localhost/",
+            "https://",
+            "https://user@localhost/",
+            "https://user:pw@localhost/",
+            "https://localhost/#x",
+            "//localhost/",
+            "localhost",
+            &format!("https://localhost/{}", "x".repeat(2048)),
+        ] {
+            assert!(!is_address(wrong), "{wrong}");
+            assert_eq!(fetch(&host.dialer(), wrong).await, Err(UpstreamError::NotAllowed), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn ca_14_private_addresses_are_not_dialled() {
+        let host = KeyHost::start(answer("200 OK", "", "{}")).await;
+        let dialer = Dialer::new(DialPolicy::default());
+        let here = host.url();
+        for name in ["localhost", "127.0.0.1", "127.1", "0x7f000001", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0"]
+        {
+            let outcome = fetch(&dialer, &here.replace("localhost", name)).await;
+            assert_eq!(outcome, Err(UpstreamError::NotAllowed), "{name}");
+        }
+        assert_eq!(fetch(&dialer, "https://169.254.169.254/").await, Err(UpstreamError::NotAllowed));
+        assert_eq!(host.asked(), 0, "somebody was dialled");
+    }
+
+    #[tokio::test]
+    async fn ca_14_redirects_floods_and_slow_answers_are_left_in_time() {
+        let elsewhere = KeyHost::start(answer("200 OK", "", "{}")).await;
+        let host = KeyHost::start(Says::Nothing).await;
+        let moved = format!("Location: {}\r\n", elsewhere.url());
+        let flood = "x".repeat(10_000_000);
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(3));
+        let head = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(1_000_000));
+        for (says, expected) in [
+            (answer("302 Found", &moved, "{}"), UpstreamError::Protocol),
+            (answer("301 Moved Permanently", &moved, "{}"), UpstreamError::Protocol),
+            (answer("404 Not Found", "", "{}"), UpstreamError::Protocol),
+            (answer("200 OK", "", &flood), UpstreamError::Protocol),
+            (Says::Octets(chunked.into_bytes()), UpstreamError::Protocol),
+            (Says::Octets(head.into_bytes()), UpstreamError::Protocol),
+            (Says::Octets(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_vec()), UpstreamError::Protocol),
+            (Says::Octets(b"* OK ready\r\n".to_vec()), UpstreamError::Protocol),
+            (Says::Nothing, UpstreamError::Timeout),
+            (Says::Drips(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".repeat(10)), UpstreamError::Timeout),
+        ] {
+            let name: String = format!("{says:?}").chars().take(100).collect();
+            host.says(says);
+            let began = Instant::now();
+            let outcome = fetch(&host.dialer(), &host.url()).await;
+            assert_eq!(outcome, Err(expected), "{name}");
+            // Two seconds; this allows for a loaded machine.
+            assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        }
+        assert_eq!(elsewhere.asked(), 0, "a redirect was followed");
+    }
+}

@@ -6,6 +6,7 @@ mod architecture;
 mod audit;
 mod breaker;
 mod canary;
+mod client_assertion;
 mod client_authentication;
 mod crash;
 mod dev_flow;

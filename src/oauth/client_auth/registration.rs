@@ -77,3 +77,105 @@ fn usable_subject(subject: &CertificateSubject) -> Result<(), &'static str> {
 fn is_name(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(char::is_control) && text.trim() == text
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::usable;
+    use crate::domain::client_auth::ClientAuth;
+
+    fn is_usable(auth: &serde_json::Value) -> bool {
+        serde_json::from_value::<ClientAuth>(auth.clone()).is_ok_and(|auth| usable(&auth).is_ok())
+    }
+
+    #[test]
+    fn a_client_is_registered_with_public_keys_that_can_sign() {
+        let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+        let with = |name: &str, value: &str| {
+            let mut key = key.clone();
+            key[name] = json!(value);
+            key
+        };
+        let rsa = |octets: usize, alg: &str| {
+            let n = crate::crypto::encoding::base64url(&vec![0xc1; octets]);
+            json!({ "kty": "RSA", "n": n, "e": "AQAB", "alg": alg })
+        };
+        let good = |keys: serde_json::Value| {
+            let platform = json!({ "method": "workload_identity", "issuer": "i", "subject": "s", "keys": keys });
+            (is_usable(&json!({ "method": "private_key_jwt", "keys": keys })), is_usable(&platform))
+        };
+        for (keys, expected) in [
+            (vec![key.clone()], (true, true)),
+            (vec![json!({ "kty": "AKP" }), key.clone()], (true, true)),
+            (vec![rsa(256, "PS256")], (true, true)),
+            (vec![rsa(256, "RS256")], (false, true)),
+            (vec![rsa(128, "PS256")], (false, false)),
+            (vec![rsa(1025, "PS256")], (false, false)),
+            (vec![], (false, false)),
+            (vec![json!({ "kty": "AKP" })], (false, false)),
+            (vec![key.clone(), with("d", "AAAA")], (false, false)),
+            (vec![json!({ "kty": "oct", "k": "AAAA" })], (false, false)),
+            (vec![with("use", "enc")], (false, false)),
+            (vec![key.clone(); 33], (false, false)),
+        ] {
+            assert_eq!(good(json!({ "jwks": { "keys": keys } })), expected, "{keys:?}");
+        }
+        assert!(is_usable(&json!({ "method": "private_key_jwt", "allow_rs256": true,
+            "keys": { "jwks": { "keys": [rsa(256, "RS256")] } } })));
+        for (url, expected) in [
+            ("https://tool.example.com/keys", true),
+            ("https://tool.example.com:8443/keys?v=1", true),
+            ("http://tool.example.com/keys", false),
+            ("https://a:b@tool.example.com/keys", false),
+            ("https://tool.example.com/keys#x", false),
+            ("tool.example.com/keys", false),
+            ("", false),
+        ] {
+            assert_eq!(good(json!({ "jwks_uri": url })), (expected, expected), "{url}");
+        }
+        assert_eq!(good(json!({ "jwks": "x" })), (false, false));
+    }
+
+    #[test]
+    fn a_client_is_registered_with_one_whole_name_or_digest() {
+        let subject = |name: &str, text: &str| json!({ "method": "tls_client_auth", "subject": { name: text } });
+        let platform = |issuer: &str, audience: &str| {
+            json!({ "method": "workload_identity", "issuer": issuer, "subject": "s", "audience": audience,
+                "keys": { "jwks_uri": "https://a.test/" } })
+        };
+        let digests = |list: &[&str]| json!({ "method": "self_signed_tls_client_auth", "thumbprints": list });
+        let digest = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        for good in [
+            subject("tls_client_auth_subject_dn", "CN=backup,O=Example"),
+            subject("tls_client_auth_san_dns", "backup.example.com"),
+            subject("tls_client_auth_san_uri", "spiffe://example.com/backup"),
+            subject("tls_client_auth_san_ip", "2001:db8::1"),
+            subject("tls_client_auth_san_email", "backup@example.com"),
+            platform("kubernetes/serviceaccount", "api://mail"),
+            digests(&[digest]),
+            json!({ "method": "client_secret" }),
+        ] {
+            assert!(is_usable(&good), "{good}");
+        }
+        for wrong in [
+            subject("tls_client_auth_subject_dn", ""),
+            subject("tls_client_auth_subject_dn", "backup"),
+            subject("tls_client_auth_san_dns", "*.example.com"),
+            subject("tls_client_auth_san_dns", " backup.example.com"),
+            subject("tls_client_auth_san_uri", "backup"),
+            subject("tls_client_auth_san_ip", "192.0.2.0/24"),
+            subject("tls_client_auth_san_email", "backup"),
+            subject("tls_client_auth_san_dns", &"x".repeat(1025)),
+            platform("", "a"),
+            platform("i", ""),
+            platform("i\n", "a"),
+            digests(&[]),
+            digests(&["abc"]),
+            digests(&[digest; 9]),
+            digests(&[digest, &digest[1..]]),
+        ] {
+            assert!(!is_usable(&wrong), "{wrong}");
+        }
+    }
+}

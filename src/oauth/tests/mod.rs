@@ -1,5 +1,8 @@
 //! The token service's promises.
 
+mod assertions;
 mod jwt;
+mod key_hosts;
 mod mtls;
 mod service;
+mod signers;
