@@ -82,7 +82,7 @@ fn config(options: &DevOptions) -> Config {
     let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
     Config {
         server: Server { hostname: "localhost".to_owned(), issuer: String::new(), data: options.data.clone() },
-        tls: Tls { certificate: PathBuf::new(), private_key: PathBuf::new() },
+        tls: Tls { certificate: PathBuf::new(), private_key: PathBuf::new(), client_ca: PathBuf::new() },
         database: Database { url: String::new(), password: String::new() },
         vault: VaultSettings { kek: format!("file:{}", options.data.join("kek").display()) },
         listen: Listen {
@@ -96,6 +96,7 @@ fn config(options: &DevOptions) -> Config {
         limits: Limits { max_connections: 1000, max_message_bytes: 50 * 1024 * 1024 },
         upstream: Upstream {
             allow_networks: vec![ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))],
+            ca_file: PathBuf::new(),
         },
         log: Log { filter: "warn".to_owned(), format: LogFormat::Text },
     }

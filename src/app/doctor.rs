@@ -17,7 +17,7 @@ use crate::domain::mailbox::{Endpoint, TlsMode};
 use crate::gateway::tls::Identity;
 use crate::registry::Registry;
 use crate::store::{Store, sql};
-use crate::upstream::dial::{DialPolicy, Dialer};
+use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
 /// What was looked at, and what was found.
@@ -46,6 +46,11 @@ pub async fn doctor(file: Option<PathBuf>) -> Vec<Check> {
         Check::new("kek", services::load_kek(&config).map(|_| "can be read".to_owned())),
         Check::new("certificate", certificate(&config, Clock::system().now())),
     ];
+    match edges::client_ca(&config) {
+        Err(error) => checks.push(Check::new("client authorities", Err(error))),
+        Ok(Some(_)) => checks.push(Check::new("client authorities", Ok("can be read".to_owned()))),
+        Ok(None) => {}
+    }
     match edges::addresses(&config) {
         Err(error) => checks.push(Check::new("listen", Err(error))),
         Ok(addresses) => {
@@ -108,7 +113,10 @@ async fn database(config: &Config) -> anyhow::Result<Store> {
 }
 
 async fn upstreams(config: &Config, store: Store, checks: &mut Vec<Check>) {
-    let dialer = Dialer::new(DialPolicy { allow_networks: config.upstream.allow_networks.clone() });
+    let dialer = match services::dialer(config) {
+        Ok(dialer) => dialer,
+        Err(error) => return checks.push(Check::new("upstream", Err(error))),
+    };
     let mailboxes = match registry(config, store, &dialer).await {
         Ok(registry) => registry.list_mailboxes().await.map_err(anyhow::Error::from),
         Err(error) => Err(error),

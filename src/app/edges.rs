@@ -16,8 +16,8 @@ use crate::gateway::gatekeeper::{Gatekeeper, Parts};
 use crate::gateway::listener::Listener;
 use crate::gateway::tls::Identity;
 use crate::http;
-use crate::oauth::TokenService;
 use crate::oauth::keyset::Keyset;
+use crate::oauth::{ClientCa, TokenService};
 
 /// A listener's place in the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,17 @@ pub(super) fn addresses(config: &Config) -> anyhow::Result<Vec<(Port, SocketAddr
         .collect()
 }
 
+/// The authorities whose certificates prove clients, if there are any.
+pub(super) fn client_ca(config: &Config) -> anyhow::Result<Option<ClientCa>> {
+    let path = &config.tls.client_ca;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let of = || format!("tls.client_ca = {}", path.display());
+    let pem = std::fs::read(path).with_context(of)?;
+    ClientCa::from_pem(&pem).map(Some).with_context(of)
+}
+
 /// Binds every listener.
 pub(super) async fn bind(config: &Config) -> anyhow::Result<Edges> {
     let mut sockets = Vec::new();
@@ -115,6 +126,10 @@ impl Edges {
             services.clock.clone(),
             services.entropy.clone(),
         );
+        let tokens = match client_ca(config)? {
+            Some(authorities) => tokens.with_client_ca(authorities),
+            None => tokens,
+        };
         let gatekeeper = Gatekeeper::new(Parts {
             registry: services.registry.clone(),
             tokens: tokens.clone(),
@@ -171,6 +186,7 @@ impl Edges {
                 () = registry.watch_grants() => (),
                 () = signing.watch_keys() => (),
                 () = registry.keep_secret_uses() => (),
+                () = registry.sweep_used() => (),
                 () = stop.cancelled() => (),
             }
         });

@@ -32,6 +32,8 @@ pub(super) async fn until_told_to_stop(running: Running) {
     if let Err(error) = stopped.await {
         tracing::error!(%error, "the stop could not be recorded");
     }
+    // SQLite brings its log of changes into the database file now, so that a copy of that file is whole.
+    running.services.store.close().await;
 }
 
 async fn told() {

@@ -17,6 +17,7 @@ use crate::vault::{Vault, kek};
 /// Layer 2 of the house.
 #[derive(Debug, Clone)]
 pub(super) struct Services {
+    pub(super) store: Store,
     pub(super) registry: Registry,
     pub(super) vault: Vault,
     pub(super) audit: Audit,
@@ -35,12 +36,25 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
     store.migrate().await?;
     let audit = Audit::start(store.clone(), clock.clone(), vault.audit_key()).await?;
     let audit = audit.with_checkpoints(vault.checkpoint_signer().await?);
-    let dialer = Dialer::new(DialPolicy { allow_networks: config.upstream.allow_networks.clone() });
-    let registry = Registry::new(store, vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
+    let dialer = dialer(config)?;
+    let registry =
+        Registry::new(store.clone(), vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
     let event = AuditEvent::new(EventCode::ServiceStarted, Actor::System, Outcome::Success)
         .detail("version", env!("CARGO_PKG_VERSION"));
     audit.record(event).await?;
-    Ok(Services { registry, vault, audit, dialer, clock, entropy })
+    Ok(Services { store, registry, vault, audit, dialer, clock, entropy })
+}
+
+/// What dials upstreams, as the settings allow.
+pub(super) fn dialer(config: &Config) -> anyhow::Result<Dialer> {
+    let dialer = Dialer::new(DialPolicy { allow_networks: config.upstream.allow_networks.clone() });
+    let file = &config.upstream.ca_file;
+    if file.as_os_str().is_empty() {
+        return Ok(dialer);
+    }
+    let pem =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read upstream.ca_file {}", file.display()))?;
+    dialer.trusting(&pem).ok().with_context(|| format!("upstream.ca_file {} holds no CA certificate", file.display()))
 }
 
 /// Reads the KEK from where the settings point.

@@ -4,11 +4,12 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::cli::client_auth::AuthArgs;
 use crate::cli::manage::{Call, segment};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Client {
-    /// Register a tool; prints its secret once
+    /// Register a tool; prints its secret once, where it has one
     Add {
         name: String,
         /// EdDSA, or ES256 for libraries that know no EdDSA
@@ -17,6 +18,8 @@ pub(super) enum Client {
         /// The mailbox meant when a token request names none
         #[arg(long)]
         default_mailbox: Option<String>,
+        #[command(flatten)]
+        auth: Box<AuthArgs>,
     },
     /// All clients
     List,
@@ -42,10 +45,12 @@ pub(super) enum Client {
 
 impl Client {
     /// The call that it stands for.
-    pub(super) fn call(self) -> Call {
-        match self {
-            Self::Add { name, token_alg, default_mailbox } => {
-                let body = json!({ "name": name, "token_alg": token_alg, "default_mailbox": default_mailbox });
+    pub(super) fn call(self) -> anyhow::Result<Call> {
+        Ok(match self {
+            Self::Add { name, token_alg, default_mailbox, auth } => {
+                let binding = auth.binding();
+                let body = json!({ "name": name, "token_alg": token_alg, "default_mailbox": default_mailbox,
+                    "auth": auth.method()?, "required_binding": binding });
                 (Method::POST, "/clients".to_owned(), Some(body))
             }
             Self::List => (Method::GET, "/clients".to_owned(), None),
@@ -60,6 +65,6 @@ impl Client {
                 (Method::POST, format!("/clients/{}/retire-secrets", segment(&client)), None)
             }
             Self::Remove { client } => (Method::DELETE, format!("/clients/{}", segment(&client)), None),
-        }
+        })
     }
 }

@@ -62,6 +62,12 @@ pub(super) struct NewGrant {
     /// imap or smtp; may be repeated
     #[arg(long)]
     protocol: Vec<String>,
+    /// A token works only from the address that it was asked for from
+    #[arg(long)]
+    pin_source: bool,
+    /// A token opens one session, once
+    #[arg(long)]
+    pin_once: bool,
     /// Life of a token in seconds
     #[arg(long)]
     token_ttl: Option<u32>,
@@ -119,6 +125,10 @@ impl NewGrant {
             if !list.is_empty() {
                 bounds.insert(name.to_owned(), json!(list));
             }
+        }
+        if self.pin_source || self.pin_once {
+            let pin = json!({ "source": self.pin_source, "single_connection": self.pin_once });
+            bounds.insert("pin".to_owned(), pin);
         }
         Ok(json!({
             "client": self.client, "mailbox": self.mailbox, "scope": scope, "bounds": bounds,

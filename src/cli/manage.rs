@@ -106,7 +106,7 @@ pub(super) async fn execute(command: Manage) -> anyhow::Result<()> {
     let is_test = matches!(command, Manage::Mailbox { command: Mailbox::Test { .. }, .. });
     let (common, call): (Common, Call) = match command {
         Manage::Mailbox { command, common } => (common, command.call()?),
-        Manage::Client { command, common } => (common, command.call()),
+        Manage::Client { command, common } => (common, command.call()?),
         Manage::Grant { command, common } => (common, command.call()?),
         Manage::Operator { command, common } => (common, command.call()),
         Manage::Session { command, common } => (common, command.call()),

@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod audit_offline;
 mod client;
+mod client_auth;
 mod grant;
 mod key;
 mod mailbox;

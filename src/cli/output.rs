@@ -13,7 +13,7 @@ pub(super) enum Format {
 }
 
 /// Members of a row that a table leaves out: too long to line up; `show` has them.
-const HIDDEN: [&str; 4] = ["upstream", "hash", "bounds", "version"];
+const HIDDEN: [&str; 5] = ["upstream", "hash", "bounds", "version", "auth"];
 
 /// Prints an answer of the API.
 pub(super) fn print(format: Format, answer: &Value) {

@@ -51,6 +51,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub private_key: PathBuf,
+    /// PEM file with the authorities whose certificates prove clients; empty: none.
+    pub client_ca: PathBuf,
 }
 
 /// Where state is kept.
@@ -105,6 +107,8 @@ pub struct Limits {
 pub struct Upstream {
     /// Networks allowed although not public.
     pub allow_networks: Vec<IpNet>,
+    /// PEM file with CA certificates trusted beside the public ones; empty: none.
+    pub ca_file: PathBuf,
 }
 
 /// Logs.

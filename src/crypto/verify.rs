@@ -32,8 +32,12 @@ impl ClientAlg {
         }
     }
 
-    /// Reads the exact JOSE name; `None` for any other, `none` and `HS256` among them.
+    /// Reads the exact JOSE name; `None` for any other, `none` and `HS256` among them. `Ed25519` is what newer libraries call EdDSA on
+    /// that curve, the only one we know (RFC 9864).
     pub fn parse(text: &str) -> Option<Self> {
+        if text == "Ed25519" {
+            return Some(Self::EdDsa);
+        }
         Self::ALL.into_iter().find(|alg| alg.as_str() == text)
     }
 }

@@ -34,6 +34,21 @@ pub struct Bounds {
     /// Mail protocols that may be spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocols: Option<Vec<Protocol>>,
+    /// What ties a token to the tool that asked for it, where the tool can prove no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
+}
+
+/// What ties a token to the tool that asked for it, where the tool can prove no key: less than a binding, and more than nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// A token opens sessions only from the address that it was asked for from. The address stands in the token, as `src`.
+    #[serde(default)]
+    pub source: bool,
+    /// A token opens one session, once.
+    #[serde(default)]
+    pub single_connection: bool,
 }
 
 impl Bounds {
@@ -70,7 +85,8 @@ impl Bounds {
     /// comparing entry by entry to see it.
     pub fn cover(&self, other: &Self, own: &MailAddress) -> bool {
         // Named one by one, so that a new bound cannot be forgotten here.
-        let Self { folders, senders, recipients, networks, protocols } = self;
+        let Self { folders, senders, recipients, networks, protocols, pin } = self;
+        let (pin, other_pin) = (pin.unwrap_or_default(), other.pin.unwrap_or_default());
         let own = vec![AddressPattern::Address(own.clone())];
         within(folders.as_deref(), other.folders.as_deref(), FolderPattern::covers)
             && within(
@@ -81,6 +97,20 @@ impl Bounds {
             && within(recipients.as_deref(), other.recipients.as_deref(), AddressPattern::covers)
             && within(networks.as_deref(), other.networks.as_deref(), |wide, narrow| wide.contains(narrow))
             && within(protocols.as_deref(), other.protocols.as_deref(), PartialEq::eq)
+            && (!pin.source || other_pin.source)
+            && (!pin.single_connection || other_pin.single_connection)
+    }
+
+    /// Whether a token that was asked for from `issued_to` may be used from `source`.
+    pub fn allow_moved(&self, issued_to: Option<IpAddr>, source: IpAddr) -> bool {
+        let is_pinned = self.pin.is_some_and(|pin| pin.source);
+        // What a token says of itself holds whatever the grant says by now.
+        issued_to.map_or(!is_pinned, |issued_to| issued_to.to_canonical() == source.to_canonical())
+    }
+
+    /// Whether a token is used up by its first session.
+    pub fn is_single_connection(&self) -> bool {
+        self.pin.is_some_and(|pin| pin.single_connection)
     }
 
     /// Whether `protocol` may be spoken.
@@ -100,6 +130,8 @@ fn within<T>(wide: Option<&[T]>, narrow: Option<&[T]>, covers: impl Fn(&T, &T) -
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::Bounds;
 
     #[test]
@@ -148,5 +180,22 @@ mod tests {
         let bounds: Bounds = serde_json::from_str(r#"{"networks":["192.0.2.0/24"]}"#).unwrap();
         assert!(bounds.allow_source("::ffff:192.0.2.7".parse().unwrap()));
         assert!(!bounds.allow_source("198.51.100.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_pinned_token_stays_where_it_was_asked_for() {
+        let [here, mapped, there] =
+            ["192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8"].map(|text| text.parse::<IpAddr>().unwrap());
+        let pinned: Bounds = serde_json::from_str(r#"{"pin":{"source":true}}"#).unwrap();
+        assert!(pinned.allow_moved(Some(here), mapped) && pinned.allow_moved(Some(mapped), here));
+        assert!(!pinned.allow_moved(Some(here), there));
+        assert!(!pinned.allow_moved(None, here), "issued before the pin");
+        assert!(Bounds::default().allow_moved(None, there));
+        assert!(!Bounds::default().allow_moved(Some(here), there), "the token says so");
+        assert!(!pinned.is_single_connection() && !Bounds::default().is_single_connection());
+        assert!(
+            serde_json::from_str::<Bounds>(r#"{"pin":{"single_connection":true}}"#).unwrap().is_single_connection()
+        );
+        assert!(serde_json::from_str::<Bounds>(r#"{"pin":{"colour":true}}"#).is_err());
     }
 }

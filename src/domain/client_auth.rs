@@ -1,10 +1,11 @@
 //! How a client proves who it is at the OAuth endpoints, and what its tokens must be bound to.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The one way in which a client proves who it is; no other is taken from it (CA-03). Public material only: secrets are records of
 /// their own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientAuth {
     /// A generated secret, by `client_secret_basic` or `client_secret_post` (RFC 6749 section 2.3.1).
@@ -27,7 +28,9 @@ pub enum ClientAuth {
         /// SHA-256 of each certificate's DER in base64url: `x5t#S256`.
         thumbprints: Vec<String>,
     },
-    /// A token of the platform that the tool runs on, such as Entra ID, Kubernetes, GitHub Actions or SPIFFE (RFC 7523 section 3).
+    /// A token of the platform that the tool runs on, such as Entra ID, Kubernetes, GitHub Actions or SPIFFE (RFC 7523 section 3). The
+    /// request names the client by `client_id`, which the token does not. A platform gives the same token again until it expires, so it
+    /// is taken again until then, 24 hours ahead at most.
     WorkloadIdentity {
         /// The exact `iss`.
         issuer: String,
@@ -55,17 +58,18 @@ impl ClientAuth {
 }
 
 /// Where somebody's public keys are (RFC 7517).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeySource {
     /// The JWK set itself.
+    #[schema(value_type = Object)]
     Jwks(serde_json::Value),
     /// An https URL that gives it.
     JwksUri(String),
 }
 
 /// Which certificate is a client's: exactly one name of it, compared whole (RFC 8705 section 2.1.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CertificateSubject {
     /// The subject's distinguished name, as RFC 4514 writes it.
@@ -81,7 +85,7 @@ pub enum CertificateSubject {
 }
 
 /// What every token of a client must be bound to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RequiredBinding {
     /// Nothing; it is bound to what the request brings, if anything.

@@ -31,6 +31,9 @@ pub enum Password {}
 /// A client's own secret at the token endpoint (`mws_...`).
 #[derive(Debug)]
 pub enum ClientSecret {}
+/// A signed assertion by which a client proves who it is, as presented.
+#[derive(Debug)]
+pub enum ClientAssertion {}
 /// What an operator presents to the admin API (`mwo_...`).
 #[derive(Debug)]
 pub enum OperatorToken {}

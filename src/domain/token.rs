@@ -1,5 +1,7 @@
 //! What an access token says once it is verified.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::address::MailAddress;
@@ -27,6 +29,8 @@ pub struct Claims {
     pub token_id: String,
     /// `cnf`: whose possession has to be proven with the token; a bearer token has none.
     pub binding: Option<Binding>,
+    /// `src`: the address that it was asked for from, where its grant pins it to that (see `Pin`).
+    pub source: Option<IpAddr>,
 }
 
 /// The proof-of-possession tie of a token (RFC 7800).

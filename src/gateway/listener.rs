@@ -16,7 +16,7 @@ use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::Gatekeeper;
 use crate::gateway::imap;
 use crate::gateway::smtp;
-use crate::gateway::stream::{ListenerMode, Stream};
+use crate::gateway::stream::{ListenerMode, Peer, Stream};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,12 +49,16 @@ impl Listener {
     async fn connection(&self, tcp: TcpStream, peer: SocketAddr, gatekeeper: Gatekeeper, shutdown: CancellationToken) {
         // Commands are small and answers awaited: Nagle's algorithm would only add delay.
         let _ = tcp.set_nodelay(true);
-        let (stream, mode): (Stream, ListenerMode) = if self.starttls {
-            (Box::new(tcp), ListenerMode::StartTls(Arc::clone(&self.tls)))
+        let nobody_yet = Peer::at(peer);
+        let (stream, mode, peer): (Stream, ListenerMode, Peer) = if self.starttls {
+            (Box::new(tcp), ListenerMode::StartTls(Arc::clone(&self.tls)), nobody_yet)
         } else {
             let handshake = TlsAcceptor::from(Arc::clone(&self.tls)).accept(tcp);
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
-                Ok(Ok(tls)) => (Box::new(tls), ListenerMode::ImplicitTls),
+                Ok(Ok(tls)) => {
+                    let peer = nobody_yet.behind(&tls);
+                    (Box::new(tls), ListenerMode::ImplicitTls, peer)
+                }
                 Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
             }

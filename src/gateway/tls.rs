@@ -10,6 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::gateway::client_certificate::AnyCertificate;
+
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -75,13 +77,15 @@ impl Identity {
         literal.parse::<std::net::IpAddr>().is_ok() || self.is_for(host)
     }
 
-    /// Settings for a listener that speaks the ALPN protocols `alpn`. A client that offers no ALPN at all is served.
+    /// Settings for a listener that speaks the ALPN protocols `alpn`. A client that offers no ALPN at all is served, and so is one
+    /// that shows no certificate.
     pub fn server_config(&self, alpn: &[&str]) -> Result<Arc<ServerConfig>, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = AnyCertificate::new(&provider);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unusable(error.to_string()))?
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Arc::new(config))

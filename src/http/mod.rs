@@ -5,6 +5,7 @@ mod body;
 mod envelope;
 mod oauth;
 mod openapi;
+mod origin;
 mod problem;
 mod server;
 

@@ -1,13 +1,11 @@
 //! `/oauth/...`: token endpoint, keys, metadata. Every refusal of theirs is JSON by RFC 6749 and is not to be stored.
 
-use std::net::SocketAddr;
-
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::json;
 
@@ -32,13 +30,11 @@ pub(super) fn router() -> Router<HttpState> {
 
 async fn token(
     State(state): State<HttpState>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Extension(request_id): Extension<RequestId>,
+    origin: Origin,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let origin = Origin { source: peer.ip().to_canonical(), request_id, certificates: Vec::new() };
     let request = parse(query.as_deref(), &headers, &body);
     match state.tokens.token(request, &origin).await {
         Ok(issued) => {

@@ -23,6 +23,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections held open together.
 const MAX_CONNECTIONS: usize = 4096;
 
+/// The TLS certificate that the peer showed and proved to have the key of, leaf first, in DER; empty when it showed none. From the
+/// handshake alone: no header is read for it (CA-16).
+#[derive(Clone, Debug)]
+pub(super) struct PeerCertificates(pub(super) Arc<[Vec<u8>]>);
+
 /// Serves `router` with TLS until `shutdown`; requests under way are finished.
 pub async fn serve(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, shutdown: CancellationToken) {
     let (graceful, tracker) = (Arc::new(GracefulShutdown::new()), TaskTracker::new());
@@ -42,8 +47,11 @@ pub async fn serve(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, 
         tracker.spawn(async move {
             let _place = place;
             let Ok(Ok(stream)) = tokio::time::timeout(TIMEOUT, acceptor.accept(stream)).await else { return };
+            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let shown = PeerCertificates(shown.iter().map(|certificate| certificate.to_vec()).collect());
             let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
                 request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
+                request.extensions_mut().insert(shown.clone());
                 request.map(axum::body::Body::new)
             });
             let mut builder = Builder::new(TokioExecutor::new());

@@ -1,16 +1,21 @@
 //! Issuing a token: the grant is found, what is asked for is narrowed to it, the record is durable, the token is signed.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use crate::crypto::encoding::base64url;
 use crate::domain::address::MailAddress;
 use crate::domain::client::Client;
+use crate::domain::client_auth::{ClientAuth, RequiredBinding};
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::id::ClientId;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::Secret;
+use crate::domain::token::Binding;
+use crate::oauth::bound::thumbprint;
 use crate::oauth::request::{GrantType, TokenRequest};
 use crate::oauth::{IssuedToken, OauthError, Origin, TokenService};
 
@@ -40,6 +45,7 @@ impl TokenService {
             return Err(OauthError::InvalidTarget);
         }
         let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
+        let binding = binding(client, origin)?;
         let now = parts.clock.now();
         // A revocation voids what was issued up to its second; a token made right after it is dated after it.
         let floor = client.tokens_valid_after.max(mailbox.tokens_valid_after);
@@ -47,7 +53,7 @@ impl TokenService {
             if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
         let expires_in = i64::from(grant.token_ttl_secs);
         let token_id = token_id(&parts.entropy);
-        let event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
+        let mut event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
             .client(&client.id)
             .mailbox(&mailbox.id)
             .grant(&grant.id)
@@ -55,6 +61,9 @@ impl TokenService {
             .request(&origin.request_id)
             .detail("jti", token_id.clone())
             .detail("scope", scopes.to_string());
+        if let Some(Binding::Mtls(certificate)) = &binding {
+            event = event.detail("certificate", certificate.clone());
+        }
         let unavailable = |_| OauthError::TemporarilyUnavailable;
         let recording = parts.audit.begin(event).await.map_err(unavailable)?;
         let claims = Payload {
@@ -66,6 +75,8 @@ impl TokenService {
             iat: issued_at,
             exp: issued_at + expires_in,
             jti: &token_id,
+            cnf: binding.as_ref(),
+            src: grant.bounds.pin.filter(|pin| pin.source).map(|_| origin.source.to_canonical()),
         };
         let claims = serde_json::to_string(&claims).map_err(|_| OauthError::ServerError)?;
         // Signed while the disk writes; nobody has the token before the record is there.
@@ -98,6 +109,27 @@ struct Payload<'a> {
     iat: i64,
     exp: i64,
     jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<&'a Binding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src: Option<IpAddr>,
+}
+
+/// What the client's tokens are tied to: what it must be, or the certificate that proved the client itself.
+fn binding(client: &Client, origin: &Origin) -> Result<Option<Binding>, OauthError> {
+    let certificate = || origin.certificates.first().map(|leaf| Binding::Mtls(thumbprint(leaf)));
+    let by_certificate =
+        matches!(client.auth, ClientAuth::TlsClientAuth { .. } | ClientAuth::SelfSignedTlsClientAuth { .. });
+    match client.required_binding {
+        RequiredBinding::Mtls => certificate().map(Some).ok_or(OauthError::InvalidRequest(
+            "the tokens of this client are bound to its TLS certificate, and none was shown",
+        )),
+        RequiredBinding::Dpop => {
+            Err(OauthError::InvalidRequest("the tokens of this client are bound to a DPoP key, and none was proven"))
+        }
+        RequiredBinding::None if by_certificate => Ok(certificate()),
+        RequiredBinding::None => Ok(None),
+    }
 }
 
 /// What is given of `granted`: exactly what is asked for, or all of it when nothing is named. Never more (TOK-09, TOK-10).

@@ -9,6 +9,11 @@ impl TokenService {
     pub fn metadata(&self) -> serde_json::Value {
         let issuer = &self.0.issuer;
         let scopes: Vec<_> = crate::domain::scope::Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        let mut methods =
+            vec!["client_secret_basic", "client_secret_post", "private_key_jwt", "self_signed_tls_client_auth"];
+        if self.0.client_ca.is_some() {
+            methods.push("tls_client_auth");
+        }
         json!({
             "issuer": issuer,
             "token_endpoint": format!("{issuer}/token"),
@@ -16,7 +21,11 @@ impl TokenService {
             "grant_types_supported": ["client_credentials"],
             // Required by RFC 8414 section 2; there is no authorization endpoint.
             "response_types_supported": [],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": methods,
+            // RS256 from clients that are registered for it, and from platforms.
+            "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA", "Ed25519", "RS256"],
+            // RFC 8705 section 3.3.
+            "tls_client_certificate_bound_access_tokens": true,
             "scopes_supported": scopes,
         })
     }

@@ -1,6 +1,8 @@
 //! The token service: client credentials in, short-lived signed access tokens out (RFC 6749, RFC 9068). No HTTP in it.
 
-mod client_auth;
+mod bound;
+pub mod client_auth;
+mod client_ca;
 mod issue;
 pub mod jose;
 pub mod keyset;
@@ -23,10 +25,13 @@ use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::throttle::Throttle;
+use crate::oauth::client_auth::keys::KeyCache;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
 use crate::registry::Registry;
 
+pub use bound::{check_binding, thumbprint};
+pub use client_ca::{ClientCa, NoAuthority};
 pub use verify::TokenRejected;
 
 /// Issues and verifies access tokens; cheap to clone.
@@ -42,6 +47,8 @@ struct Parts {
     clock: Clock,
     entropy: Entropy,
     throttle: Throttle,
+    client_ca: Option<ClientCa>,
+    keys: KeyCache,
 }
 
 /// Where a token request came from.
@@ -142,7 +149,18 @@ impl TokenService {
         entropy: Entropy,
     ) -> Self {
         let throttle = Throttle::default();
-        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle }))
+        let keys = KeyCache::new(registry.dialer().clone(), clock.clone());
+        let client_ca = None;
+        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle, client_ca, keys }))
+    }
+
+    /// With authorities whose certificates prove clients; to be said before the service is cloned.
+    #[must_use]
+    pub fn with_client_ca(mut self, authorities: ClientCa) -> Self {
+        if let Some(parts) = Arc::get_mut(&mut self.0) {
+            parts.client_ca = Some(authorities);
+        }
+        self
     }
 
     /// Serves one token request.

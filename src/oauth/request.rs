@@ -1,7 +1,7 @@
 //! A token request, parsed strictly (RFC 6749 sections 2.3, 3.2, 4.4). What it asks for is judged after who asks.
 
 use crate::crypto::encoding::from_base64;
-use crate::domain::secret::{ClientSecret, Secret};
+use crate::domain::secret::{ClientAssertion, ClientSecret, Secret};
 use crate::oauth::OauthError;
 
 /// What a client asks for.
@@ -29,13 +29,26 @@ pub enum ClientProof {
         /// What proves it.
         secret: Secret<ClientSecret>,
     },
+    /// A signed assertion (RFC 7523 section 2.2).
+    Assertion {
+        /// Who it says it is, besides the assertion.
+        client_id: Option<String>,
+        /// What proves it.
+        assertion: Secret<ClientAssertion>,
+    },
+    /// The certificate of the TLS connection, if there is one: nothing in the request proves anything.
+    Certificate {
+        /// Who it says it is.
+        client_id: String,
+    },
 }
 
 impl ClientProof {
     /// Who it says it is, if it says so.
     pub fn client_id(&self) -> Option<&str> {
         match self {
-            Self::Secret { client_id, .. } => Some(client_id),
+            Self::Secret { client_id, .. } | Self::Certificate { client_id } => Some(client_id),
+            Self::Assertion { client_id, .. } => client_id.as_deref(),
         }
     }
 }
@@ -48,6 +61,9 @@ pub enum GrantType {
     /// RFC 8693: no client's (TOK-08).
     TokenExchange,
 }
+
+/// The only kind of assertion (RFC 7523 section 2.2).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 const TWO_AUTHENTICATIONS: OauthError = OauthError::InvalidRequest("more than one client authentication");
 
@@ -78,7 +94,7 @@ impl TokenRequest {
         let [grant_type, id, secret, scope, resource, assertion, assertion_type, details] =
             fields.map(|(_, value)| value.filter(|value| !value.is_empty()));
         let by_assertion = assertion.is_some() || assertion_type.is_some();
-        let (client_id, client_secret) = match (authorization, secret) {
+        let proof = match (authorization, secret) {
             (Some(_), Some(_)) => return Err(TWO_AUTHENTICATIONS),
             (Some(_), None) | (None, Some(_)) if by_assertion => return Err(TWO_AUTHENTICATIONS),
             (Some(header), None) => {
@@ -86,10 +102,19 @@ impl TokenRequest {
                 if id.is_some_and(|id| id != named) {
                     return Err(OauthError::InvalidClient);
                 }
-                (named, secret)
+                ClientProof::Secret { client_id: named, secret: Secret::from_text(secret) }
             }
-            (None, Some(secret)) => (id.ok_or(OauthError::InvalidRequest("client_id is missing"))?, secret),
-            (None, None) => return Err(OauthError::InvalidClient),
+            (None, Some(secret)) => {
+                let client_id = id.ok_or(OauthError::InvalidRequest("client_id is missing"))?;
+                ClientProof::Secret { client_id, secret: Secret::from_text(secret) }
+            }
+            (None, None) => match (assertion, assertion_type.as_deref()) {
+                (Some(assertion), Some(JWT_BEARER)) => {
+                    ClientProof::Assertion { client_id: id, assertion: Secret::from_text(assertion) }
+                }
+                (None, None) => ClientProof::Certificate { client_id: id.ok_or(OauthError::InvalidClient)? },
+                _ => return Err(OauthError::InvalidClient),
+            },
         };
         let grant_type = match grant_type.as_deref() {
             Some("client_credentials") => GrantType::ClientCredentials,
@@ -97,7 +122,6 @@ impl TokenRequest {
             Some(_) => return Err(OauthError::UnsupportedGrantType),
             None => return Err(OauthError::InvalidRequest("grant_type is missing")),
         };
-        let proof = ClientProof::Secret { client_id, secret: Secret::from_text(client_secret) };
         Ok(Self { proof, grant_type, scope, resource, narrowing: details.is_some() })
     }
 }
@@ -136,7 +160,7 @@ mod tests {
 
     /// Id and secret.
     fn said(request: &TokenRequest) -> (String, String) {
-        let ClientProof::Secret { client_id, secret } = &request.proof;
+        let ClientProof::Secret { client_id, secret } = &request.proof else { panic!("no secret") };
         (client_id.clone(), secret.expose_text(str::to_owned).unwrap())
     }
 

@@ -16,7 +16,7 @@ use crate::oauth::keyset::Keyset;
 const AHEAD_SECS: i64 = 10;
 
 /// The claims that we know. A token with any other may carry a newer node's restriction, which must not be dropped in silence.
-const KNOWN: [&str; 10] = ["iss", "sub", "client_id", "aud", "scope", "iat", "exp", "jti", "nbf", "cnf"];
+const KNOWN: [&str; 11] = ["iss", "sub", "client_id", "aud", "scope", "iat", "exp", "jti", "nbf", "cnf", "src"];
 
 /// Why a token is not taken. For operators; a tool hears one answer for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,12 @@ pub enum TokenRejected {
     /// From the future.
     #[error("token is not valid yet")]
     NotYet,
+    /// Bound to a certificate that was not shown.
+    #[error("token is bound to a TLS certificate that was not shown")]
+    Certificate,
+    /// Bound to a DPoP key, and shown where there are no proofs.
+    #[error("token is bound to a DPoP key, of which nothing was proven")]
+    Proof,
 }
 
 impl TokenService {
@@ -102,5 +108,6 @@ fn claims(members: &Members, issuer: &str) -> Option<Claims> {
             None => None,
             Some(cnf) => Some(binding(cnf)?),
         },
+        source: if members.has("src") { Some(text("src")?.parse().ok()?) } else { None },
     })
 }

@@ -61,12 +61,23 @@ impl Registry {
         let fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
         let in_time = self.clock.now().as_secs() <= claims.expires_at.as_secs() + LATE_SECS;
         let scopes = claims.scopes.intersect(grant.scopes);
-        let bounded = grant.bounds.allow_source(source) && grant.bounds.allow_protocol(protocol);
+        let bounded = grant.bounds.allow_source(source)
+            && grant.bounds.allow_moved(claims.source, source)
+            && grant.bounds.allow_protocol(protocol);
         if fresh && in_time && bounded && !scopes.is_empty() {
             Ok(Admitted { client: client.clone(), mailbox: mailbox.clone(), grant: grant.clone(), scopes })
         } else {
             Err(RegistryError::Denied)
         }
+    }
+
+    /// Whether a token that was let in may open a session: one that is pinned to a single connection may once, on all nodes together.
+    pub async fn may_open(&self, claims: &Claims, grant: &Grant) -> Result<bool, RegistryError> {
+        if !grant.bounds.is_single_connection() {
+            return Ok(true);
+        }
+        let until = claims.expires_at.plus_secs(LATE_SECS + 1);
+        self.first_use("login", claims.client_id.as_str(), &claims.token_id, until).await
     }
 
     /// Ends sessions on this node whose grant no longer stands or no longer gives all that they have, whose time has come, or that an

@@ -113,7 +113,9 @@ impl Registry {
         if overlap_secs > MAX_OVERLAP_SECS {
             return Err(RegistryError::Invalid("the overlap is 7776000 seconds (90 days) at most"));
         }
-        self.client_row(id).await?;
+        if self.client_row(id).await?.0.auth != (ClientAuth::ClientSecret {}) {
+            return Err(RegistryError::Conflict("this client proves itself by another method than a secret"));
+        }
         let (record, secret) = self.new_secret(id)?;
         let live = self.live_secrets(id).await?;
         if live.len() > 1 {

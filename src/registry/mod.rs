@@ -11,6 +11,7 @@ mod grants;
 mod keys;
 mod mailboxes;
 mod operators;
+mod replay;
 mod roster;
 mod rows;
 mod secret_uses;
@@ -89,6 +90,11 @@ impl Registry {
     /// The vault that it keeps credentials in.
     pub fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    /// What dials for it.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     /// Whether the store answers.

@@ -95,6 +95,7 @@ impl House {
             expires_at: self.clock.now().plus_secs(300),
             token_id: "t".into(),
             binding: None,
+            source: None,
         }
     }
 

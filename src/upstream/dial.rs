@@ -45,6 +45,13 @@ impl Dialer {
         Self { policy: Arc::new(policy), public_roots: client_config(roots) }
     }
 
+    /// The same dialer, which trusts the CA certificates in `pem` beside the public ones.
+    pub fn trusting(self, pem: &str) -> Result<Self, UpstreamError> {
+        let mut roots = roots(pem)?;
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        Ok(Self { public_roots: client_config(roots), ..self })
+    }
+
     /// Opens the TCP connection.
     pub async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, UpstreamError> {
         let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));

@@ -2,6 +2,9 @@
 
 pub mod dial;
 pub mod imap;
+pub mod jwks;
+#[cfg(test)]
+pub(crate) mod key_host;
 pub mod smtp;
 pub mod wire;
 

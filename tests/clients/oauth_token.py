@@ -1,12 +1,16 @@
 """Finds the token endpoint by its issuer, gets a token, checks it with PyJWT by the JWKS and prints its claims:
-authlib|requests-oauthlib client_secret_basic|client_secret_post ISSUER CLIENT_ID AUDIENCE ALGORITHM, the secret on standard input."""
+authlib|requests-oauthlib METHOD ISSUER CLIENT_ID AUDIENCE ALGORITHM, the secret on standard input. METHOD is client_secret_basic,
+client_secret_post, or (authlib only) private_key_jwt, whose secret is a private JWK with `alg` and `kid`."""
 import json
 import sys
+import time
 
 import jwt
 import requests
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
+from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_url
+from joserfc.jwk import import_key
 from oauthlib.oauth2 import BackendApplicationClient
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
@@ -21,7 +25,15 @@ for name in ("issuer", "token_endpoint", "jwks_uri", "scopes_supported", "grant_
     getattr(metadata, f"validate_{name}")()
 assert metadata["issuer"] == issuer and method in metadata["token_endpoint_auth_methods_supported"], metadata
 url = metadata["token_endpoint"]
-if library == "authlib":
+if method == "private_key_jwt":
+    key = json.loads(secret)
+    assert key["alg"] in metadata["token_endpoint_auth_signing_alg_values_supported"], metadata
+    # Its own defaults are the token endpoint's URL and an hour; both can be set.
+    claims = {"aud": issuer, "exp": int(time.time()) + 60}
+    session = AuthlibSession(client_id, import_key(key), token_endpoint_auth_method=method)
+    session.register_client_auth_method(PrivateKeyJWT(url, claims=claims, headers={"kid": key["kid"]}, alg=key["alg"]))
+    token = session.fetch_token(url, grant_type="client_credentials", resource=audience)
+elif library == "authlib":
     session = AuthlibSession(client_id, secret, token_endpoint_auth_method=method)
     token = session.fetch_token(url, grant_type="client_credentials", resource=audience)
 else:

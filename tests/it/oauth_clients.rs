@@ -1,10 +1,11 @@
-//! OAuth and JWT libraries that people really use, run unchanged: discovery, a token by either method, and its check by our keys.
+//! OAuth and JWT libraries that people really use, run unchanged: discovery, a token by each method, and its check by our keys.
 
 use std::path::Path;
 
 use crate::support::clients::{library_script, script};
 use crate::support::gateway::Tool;
 use crate::support::process::Finished;
+use crate::support::signer::add_client;
 use crate::support::stage::{ADDRESS, Stage};
 
 const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
@@ -55,4 +56,74 @@ fn python_libraries_get_and_check_tokens() {
 #[test]
 fn node_libraries_get_and_check_tokens() {
     each_library_gets_a_token(&["openid-client", "oauth4webapi"], "oauth_token.mjs", script);
+}
+
+/// A key pair of a tool: the private half, and the set with the public one.
+fn key_pair(ca: &Path, algorithm: &str) -> (String, serde_json::Value) {
+    let printed = script("make_key.mjs", ca, &[algorithm], b"").expect_ok("make_key.mjs");
+    let pair: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    (pair["private"].to_string(), serde_json::json!({ "keys": [pair["public"]] }))
+}
+
+fn each_library_signs(libraries: &[&str], name: &str, run: Runner) {
+    let stage = Stage::reading(|_| ());
+    let (gateway, ca) = (&stage.gateway, stage.gateway.ca_file());
+    let issuer = format!("https://localhost:{}/oauth", gateway.port("https"));
+    let audience = format!("mailto:{ADDRESS}");
+    for algorithm in ["EdDSA", "ES256", "PS256", "RS256"] {
+        let (private, public) = key_pair(ca, algorithm);
+        let (stranger, _) = key_pair(ca, algorithm);
+        let file = gateway.dir().join(algorithm);
+        std::fs::write(&file, public.to_string()).expect("write the keys");
+        let file = file.display().to_string();
+        let mut add = vec![algorithm, "--auth", "private_key_jwt", "--jwks-file", &file];
+        if algorithm == "RS256" {
+            add.push("--allow-rs256");
+        }
+        let id = add_client(gateway, &add);
+        gateway.manage_ok(&["grant", "add", "--client", &id, "--mailbox", ADDRESS, "--preset", "backup"], b"");
+        for library in libraries {
+            let args = [library, "private_key_jwt", &issuer, &id, &audience, "EdDSA"];
+            let finished = run(name, ca, &args, private.as_bytes());
+            let printed = finished.expect_ok(&format!("{library} with {algorithm}"));
+            let claims: serde_json::Value = serde_json::from_str(&printed).expect("the claims");
+            assert_eq!((claims["sub"].as_str(), claims["scope"].as_str()), (Some(&*id), Some("mail.read")));
+            let wrong = run(name, ca, &args, stranger.as_bytes());
+            let named = ["invalid_client", "WWWAuthenticateChallengeError"];
+            assert!(wrong.code != Some(0) && wrong.stdout.is_empty(), "{library}: {wrong:?}");
+            assert!(named.iter().any(|name| wrong.stderr.contains(name)), "{library}: {wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn python_libraries_sign_assertions() {
+    each_library_signs(&["authlib"], "oauth_token.py", library_script);
+}
+
+#[test]
+fn node_libraries_sign_assertions() {
+    each_library_signs(&["openid-client", "oauth4webapi"], "oauth_token.mjs", script);
+}
+
+#[test]
+fn ca_12_rs256_is_taken_where_it_is_registered_only() {
+    let stage = Stage::reading(|_| ());
+    let (gateway, ca) = (&stage.gateway, stage.gateway.ca_file());
+    let issuer = format!("https://localhost:{}/oauth", gateway.port("https"));
+    let (private, public) = key_pair(ca, "RS256");
+    let file = gateway.dir().join("keys");
+    // Not said to be for RS256, so that the key may serve PS256.
+    let mut anonymous = public.clone();
+    anonymous["keys"][0].as_object_mut().expect("a key").remove("alg");
+    std::fs::write(&file, anonymous.to_string()).expect("write the keys");
+    let file = file.display().to_string();
+    let id = add_client(gateway, &["signing", "--auth", "private_key_jwt", "--jwks-file", &file]);
+    gateway.manage_ok(&["grant", "add", "--client", &id, "--mailbox", ADDRESS, "--preset", "backup"], b"");
+    let audience = format!("mailto:{ADDRESS}");
+    let args = ["oauth4webapi", "private_key_jwt", &issuer, &id, &audience, "EdDSA"];
+    let refused = script("oauth_token.mjs", ca, &args, private.as_bytes());
+    assert!(refused.code != Some(0) && refused.stderr.contains("WWWAuthenticateChallengeError"), "{refused:?}");
+    let other = private.replace("RS256", "PS256");
+    script("oauth_token.mjs", ca, &args, other.as_bytes()).expect_ok("the same key with PS256");
 }

@@ -6,6 +6,7 @@ use base64::Engine;
 
 use crate::support::gateway::Tool;
 use crate::support::http::{HERE, ask, basic, elsewhere, get, masked, post};
+use crate::support::signer::Signer;
 use crate::support::stage::{ADDRESS, PASSWORD, Stage};
 use crate::support::wire::Answer;
 
@@ -387,17 +388,17 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
     assert_eq!((jwks.status, jwks.header("cache-control")), (200, Some("public, max-age=300")), "{jwks:?}");
     let (id, secret) = (&scene.tool.id, &scene.tool.secret);
     let in_body = format!("{GRANT}&client_id={id}&client_secret={secret}");
+    let signer = Signer::new();
+    let signing = signer.register(&scene.stage.gateway, "signing", ADDRESS);
+    let assertion = signer.assertion(&scene.stage.gateway, &signing, "one");
+    let asserted = format!(
+        "{GRANT}&client_assertion={assertion}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+    );
     let methods = [
         ("client_secret_basic", basic(&scene.tool), GRANT.to_owned()),
         ("client_secret_post", String::new(), in_body),
         ("none", String::new(), format!("{GRANT}&client_id={id}")),
-        (
-            "private_key_jwt",
-            String::new(),
-            format!(
-                "{GRANT}&client_id={id}&client_assertion=x&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
-            ),
-        ),
+        ("private_key_jwt", String::new(), asserted),
         ("tls_client_auth", String::new(), format!("{GRANT}&client_id={id}&x=tls")),
     ];
     let named = metadata["token_endpoint_auth_methods_supported"].as_array().expect("methods");
@@ -405,7 +406,11 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
         let works = scene.ask(HERE, post(&header, &form)).status == 200;
         assert_eq!(works, named.contains(&name.into()), "{name}");
     }
-    assert_eq!(named.len(), 2);
+    // It takes a connection that shows a certificate: `int_05_` in `mtls.rs`.
+    assert!(named.contains(&"self_signed_tls_client_auth".into()));
+    assert_eq!(named.len(), 4);
+    let algorithms = &metadata["token_endpoint_auth_signing_alg_values_supported"];
+    assert_eq!(algorithms, &serde_json::json!(["PS256", "ES256", "EdDSA", "Ed25519", "RS256"]));
     let scopes = metadata["scopes_supported"].as_array().expect("scopes");
     assert_eq!(scopes.len(), 7);
     for scope in scopes {
@@ -414,7 +419,7 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
     }
     let mut names: Vec<_> = metadata.as_object().expect("an object").keys().map(String::as_str).collect();
     names.sort_unstable();
-    // Nothing that is not served: no signing of assertions, no introspection, no revocation, no DPoP.
+    // Nothing that is not served: no introspection, no revocation, no DPoP.
     assert_eq!(
         names,
         [
@@ -424,7 +429,9 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
             "response_types_supported",
             "scopes_supported",
             "token_endpoint",
-            "token_endpoint_auth_methods_supported"
+            "token_endpoint_auth_methods_supported",
+            "token_endpoint_auth_signing_alg_values_supported",
+            "tls_client_certificate_bound_access_tokens"
         ]
     );
     for absent in ["/oauth/introspect", "/oauth/revoke", "/oauth/register"] {

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use crate::support::ca::Ca;
 use crate::support::dovecot::Dovecot;
 use crate::support::gateway::{Gateway, Tool, Upstream};
+use crate::support::http::{HERE, ask, elsewhere};
 use crate::support::postgres::Postgres;
+use crate::support::signer::{Signer, asserted};
 use crate::support::stage::{ADDRESS, PASSWORD};
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, folder, wait_for};
@@ -130,4 +132,37 @@ fn the_audit_chain_that_two_nodes_write_is_whole() {
     let export = export.display().to_string();
     pair.first.manage_ok(&["audit", "export", "--output", &export], b"");
     pair.first.manage_ok(&["audit", "verify", "--file", &export, "--key", &key], b"");
+}
+
+#[test]
+fn ca_11_of_fifty_uses_of_one_assertion_at_two_nodes_one_gets_a_token() {
+    let pair = Pair::start();
+    let signer = Signer::new();
+    let tool = signer.register(&pair.first, "signing", ADDRESS);
+    for round in 0..3 {
+        let request = asserted(&signer.assertion(&pair.first, &tool, &format!("round {round}")));
+        let start = std::sync::Barrier::new(50);
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let uses: Vec<_> = (0..50)
+                .map(|number| {
+                    let (request, start) = (&request, &start);
+                    let node = if number % 2 == 0 { &pair.first } else { &pair.second };
+                    // From as many addresses, so that no refusal slows another use down.
+                    let source = elsewhere(50 * round + number);
+                    scope.spawn(move || {
+                        start.wait();
+                        ask(node, source, request).status
+                    })
+                })
+                .collect();
+            uses.into_iter().map(|one| one.join().expect("an answer")).collect()
+        });
+        let count = |status: u16| statuses.iter().filter(|other| **other == status).count();
+        assert_eq!((count(200), count(401)), (1, 49), "{statuses:?}");
+        for node in [&pair.first, &pair.second] {
+            assert_eq!(ask(node, HERE, &request).status, 401, "later, at either node");
+        }
+    }
+    let issued = pair.first.audit().into_iter().filter(|event| event["code"] == "token.issued").count();
+    assert_eq!(issued, 3);
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::apply::file::Terms;
 use crate::cli::apply::plan::{Deed, Plan, Step};
-use crate::domain::bounds::Bounds;
+use crate::domain::bounds::{Bounds, Pin};
 use crate::domain::clock::Timestamp;
 use crate::domain::mailbox::{Endpoint, TlsMode, Upstream};
 
@@ -65,13 +65,13 @@ pub(super) fn terms_changed(before: &Terms, after: &Terms) -> String {
 pub(super) fn terms(terms: &Terms) -> String {
     let mut members = members(terms).into_iter();
     let scopes = members.next().map(|(_, scopes)| scopes).unwrap_or_default();
-    let usual = ["any", "own", "never", "300 s", "3600 s"];
+    let usual = ["any", "own", "never", "no", "300 s", "3600 s"];
     let rest = members.filter(|(_, value)| !usual.contains(&&**value));
     std::iter::once(scopes).chain(rest.map(|(name, value)| format!("{name} {value}"))).collect::<Vec<_>>().join("; ")
 }
 
 fn members(terms: &Terms) -> Vec<(&'static str, String)> {
-    let Bounds { folders, senders, recipients, networks, protocols } = &terms.bounds;
+    let Bounds { folders, senders, recipients, networks, protocols, pin } = &terms.bounds;
     let protocols = protocols.as_ref().map(|list| list.iter().map(|one| one.as_str()).collect::<Vec<_>>());
     vec![
         ("scopes", terms.scopes.to_string()),
@@ -80,10 +80,21 @@ fn members(terms: &Terms) -> Vec<(&'static str, String)> {
         ("recipients", listed(recipients.as_deref(), "any")),
         ("networks", listed(networks.as_deref(), "any")),
         ("protocols", listed(protocols.as_deref(), "any")),
+        ("pin", pin.map_or_else(|| "no".to_owned(), pinned)),
         ("token_ttl", format!("{} s", terms.token_ttl)),
         ("session_ttl", format!("{} s", terms.session_ttl)),
         ("expires", terms.expires.map_or_else(|| "never".to_owned(), Timestamp::to_rfc3339)),
     ]
+}
+
+fn pinned(pin: Pin) -> String {
+    match (pin.source, pin.single_connection) {
+        (true, true) => "source once",
+        (true, false) => "source",
+        (false, true) => "once",
+        (false, false) => "no",
+    }
+    .to_owned()
 }
 
 fn listed<T: ToString>(list: Option<&[T]>, absent: &str) -> String {

@@ -1,6 +1,7 @@
-//! The gatekeeper: who is let in, and what is recorded. All mail protocols go through it, so that there is one answer. How the
-//! credential is used stands in `lease`.
+//! The gatekeeper: all mail protocols go through it, so that there is one answer. Who is let in stands in `admit`, how the
+//! credential is used in `lease`.
 
+mod admit;
 mod lease;
 #[cfg(test)]
 mod tests;
@@ -15,17 +16,15 @@ use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
-use crate::domain::id::{SessionId, VerdictId};
+use crate::domain::id::VerdictId;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::secret::{AccessToken, Secret};
-use crate::domain::session::{EndReason, Protocol, SessionInfo};
+use crate::domain::session::{EndReason, SessionInfo};
 use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{Denial, Rights};
-use crate::protocol::sasl::Attempt;
 use crate::registry::Registry;
 use crate::registry::SessionHandle;
-use crate::registry::sessions::Standing;
 use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
@@ -128,85 +127,6 @@ impl Gatekeeper {
         self.0.max_message_bytes
     }
 
-    /// Lets a tool in, or not. Bad token, unknown mailbox, missing grant and wrong network give the same refusal (GW-08); the
-    /// difference is in the audit log.
-    pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: SocketAddr) -> Result<Session, Refusal> {
-        let source = peer.ip();
-        let refused = |reason: &str| {
-            AuditEvent::new(EventCode::LoginRefused, Actor::Anonymous, Outcome::Denied)
-                .source(source)
-                .detail("protocol", protocol.as_str())
-                .detail("mechanism", attempt.mechanism.as_str())
-                .detail("reason", reason)
-        };
-        let verified = attempt.token.expose_text(|token| self.0.tokens.verify(token));
-        let claims = match verified {
-            Some(Ok(claims)) => claims,
-            Some(Err(error)) => return self.refuse(refused(&error.to_string())).await,
-            None => return self.refuse(refused("token is not text")).await,
-        };
-        if claims.binding.is_some() {
-            return self.refuse(refused("what the token is bound to was not shown").client(&claims.client_id)).await;
-        }
-        if let Some(user) = &attempt.user
-            && !user.eq_ignore_ascii_case(claims.mailbox.as_str())
-        {
-            return self.refuse(refused("user name is not the token's mailbox").client(&claims.client_id)).await;
-        }
-        if let Some(host) = &attempt.host
-            && !host.eq_ignore_ascii_case(&self.0.hostname)
-            && !self.0.identity.answers_to(host)
-        {
-            // Somebody else collected this message and passes it on (RFC 7628 section 3.1).
-            return self.refuse(refused("the host in the message is not ours").client(&claims.client_id)).await;
-        }
-        let admitted = match self.0.registry.admit(&claims, protocol, source).await {
-            Ok(admitted) => admitted,
-            Err(error) if matches!(error.fault(), Fault::Unavailable | Fault::Internal) => {
-                return Err(Refusal::from(&error));
-            }
-            Err(error) => return self.refuse(refused(&error.to_string()).client(&claims.client_id)).await,
-        };
-        let now = self.0.clock.now();
-        let mut ends_at = admitted.grant.session_ttl.end(now, claims.expires_at);
-        if let Some(end) = admitted.grant.expires_at {
-            ends_at = ends_at.min(end);
-        }
-        let info = SessionInfo {
-            id: SessionId::new(&self.0.clock, &self.0.entropy),
-            client_id: admitted.client.id.clone(),
-            mailbox_id: admitted.mailbox.id.clone(),
-            mailbox: admitted.mailbox.address.clone(),
-            grant_id: admitted.grant.id.clone(),
-            protocol,
-            source: source.to_canonical(),
-            started_at: now,
-            ends_at,
-        };
-        // Registered before it is recorded: a revocation that comes between the check and here ends it.
-        let standing =
-            Standing { scopes: admitted.scopes, bounds: admitted.grant.bounds.clone(), token_end: claims.expires_at };
-        let handle = self.0.registry.sessions().open(info.clone(), standing);
-        let accepted = self
-            .session_event(&info, EventCode::LoginAccepted, Outcome::Success)
-            .detail("protocol", protocol.as_str())
-            .detail("mechanism", attempt.mechanism.as_str())
-            .detail("scope", admitted.scopes.to_string())
-            .detail("jti", claims.token_id.clone());
-        self.record(accepted).await?;
-        // The grant may have gone or changed between the first look and the registration; what was seen a moment ago does not count here.
-        match self.0.registry.admit_now(&claims, protocol, source).await {
-            Ok(again) if again.grant == admitted.grant => {}
-            Ok(_) | Err(_) => return Err(Refusal::of(Fault::Unauthenticated)),
-        }
-        let rights = Rights {
-            scopes: admitted.scopes,
-            bounds: admitted.grant.bounds,
-            mailbox: admitted.mailbox.address.clone(),
-        };
-        Ok(Session { info, rights, mailbox: admitted.mailbox, handle })
-    }
-
     /// Records a denial and gives it a verdict id, by which `grant explain` finds it.
     pub async fn deny(&self, session: &Session, denial: &Denial) -> Result<VerdictId, Refusal> {
         let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
@@ -262,10 +182,5 @@ impl Gatekeeper {
         {
             tracing::error!(%error, client = %claims.client_id, "exposed token could not be revoked");
         }
-    }
-
-    async fn refuse<T>(&self, event: AuditEvent) -> Result<T, Refusal> {
-        self.record(event).await?;
-        Err(Refusal::of(Fault::Unauthenticated))
     }
 }

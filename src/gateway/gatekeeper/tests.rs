@@ -12,6 +12,7 @@ use crate::domain::id::RequestId;
 use crate::domain::secret::Secret;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::{Gatekeeper, Parts};
+use crate::gateway::stream::Peer;
 use crate::gateway::tls::Identity;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
@@ -78,12 +79,15 @@ async fn a_login_after_a_withdrawal_at_another_node_is_refused_whatever_was_seen
         max_message_bytes: 1 << 20,
     });
     let attempt = sasl::login(ADDRESS.as_bytes(), token.as_bytes()).unwrap();
-    let peer = "127.0.0.1:50000".parse().unwrap();
-    drop(gatekeeper.admit(&attempt, Protocol::Imap, peer).await.unwrap());
+    let peer = Peer::at("127.0.0.1:50000".parse().unwrap());
+    drop(gatekeeper.admit(&attempt, Protocol::Imap, &peer).await.unwrap());
     there.remove_grant(&by, &grant.id).await.unwrap();
     let claims = gatekeeper.0.tokens.verify(&token).unwrap();
-    assert!(here.admit(&claims, Protocol::Imap, peer.ip()).await.is_ok(), "nothing was kept, so nothing is tested");
-    let refused = gatekeeper.admit(&attempt, Protocol::Imap, peer).await.unwrap_err();
+    assert!(
+        here.admit(&claims, Protocol::Imap, peer.address.ip()).await.is_ok(),
+        "nothing was kept, so nothing is tested"
+    );
+    let refused = gatekeeper.admit(&attempt, Protocol::Imap, &peer).await.unwrap_err();
     assert_eq!(refused.fault, Fault::Unauthenticated);
     assert!(here.sessions().list().is_empty());
 }

@@ -1,7 +1,5 @@
 //! Before login: greeting, STARTTLS, and the four ways to present a token.
 
-use std::net::SocketAddr;
-
 use imap_codec::imap_types::command::CommandBody;
 use tokio_rustls::TlsAcceptor;
 
@@ -10,7 +8,7 @@ use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::imap::capability;
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::{End, refusal_text, say_goodbye};
-use crate::gateway::stream::ListenerMode;
+use crate::gateway::stream::{ListenerMode, Peer};
 use crate::protocol::imap::{command, framing};
 use crate::protocol::sasl::{self, Attempt, Mechanism};
 use crate::upstream::imap::Connection;
@@ -29,7 +27,7 @@ const MAX_ID_PAIRS: usize = 30;
 struct Door<'a> {
     gatekeeper: &'a Gatekeeper,
     client: Wire,
-    peer: SocketAddr,
+    peer: Peer,
     mode: ListenerMode,
     failed_logins: u32,
     bad_lines: u32,
@@ -46,7 +44,7 @@ enum Step {
 pub(super) async fn login(
     gatekeeper: &Gatekeeper,
     client: Wire,
-    peer: SocketAddr,
+    peer: Peer,
     mode: ListenerMode,
 ) -> Option<(Wire, Session, Connection)> {
     let mut door = Door { gatekeeper, client, peer, mode, failed_logins: 0, bad_lines: 0 };
@@ -200,14 +198,14 @@ impl Door<'_> {
     ) -> Result<Step, End> {
         if !self.is_encrypted() {
             if let Some(attempt) = &attempt {
-                self.gatekeeper.exposed(&attempt.token, self.peer).await;
+                self.gatekeeper.exposed(&attempt.token, self.peer.address).await;
             }
             return self
                 .answer(&format!("{tag} NO [PRIVACYREQUIRED] use STARTTLS first; what you sent is known to others now"))
                 .await;
         }
         let outcome = match &attempt {
-            Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Imap, self.peer).await,
+            Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Imap, &self.peer).await,
             None => Err(Refusal::of(crate::domain::fault::Fault::Unauthenticated)),
         };
         let refusal = match outcome {
@@ -245,6 +243,7 @@ impl Door<'_> {
         let ListenerMode::StartTls(config) = &self.mode else { return None };
         let acceptor = TlsAcceptor::from(std::sync::Arc::clone(config));
         let tls = acceptor.accept(self.client.into_stream()).await.ok()?;
-        Some(Self { client: Wire::new(Box::new(tls)), mode: ListenerMode::ImplicitTls, ..self })
+        let peer = self.peer.behind(&tls);
+        Some(Self { client: Wire::new(Box::new(tls)), peer, mode: ListenerMode::ImplicitTls, ..self })
     }
 }

@@ -8,7 +8,6 @@ mod input;
 mod relay;
 mod session;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::fault::Fault;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
-use crate::gateway::stream::{ListenerMode, Stream};
+use crate::gateway::stream::{ListenerMode, Peer, Stream};
 use crate::upstream::wire::{Wire, WireError};
 
 /// How long a connection may take until it is authenticated (GW-09).
@@ -79,7 +78,7 @@ fn last_word(reason: EndReason) -> &'static str {
 pub async fn serve(
     gatekeeper: Gatekeeper,
     stream: Stream,
-    peer: SocketAddr,
+    peer: Peer,
     mode: ListenerMode,
     shutdown: CancellationToken,
 ) {

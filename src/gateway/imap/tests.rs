@@ -24,7 +24,7 @@ use crate::domain::secret::Secret;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::{Gatekeeper, Parts, Session};
 use crate::gateway::imap::{serve, session};
-use crate::gateway::stream::ListenerMode;
+use crate::gateway::stream::{ListenerMode, Peer};
 use crate::gateway::tls::Identity;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
@@ -91,7 +91,7 @@ impl House {
     /// A session that is logged in.
     async fn admitted(&self) -> Session {
         let attempt = sasl::login(ADDRESS.as_bytes(), self.token.as_bytes()).unwrap();
-        self.gatekeeper.admit(&attempt, Protocol::Imap, PEER.parse().unwrap()).await.unwrap()
+        self.gatekeeper.admit(&attempt, Protocol::Imap, &Peer::at(PEER.parse().unwrap())).await.unwrap()
     }
 
     /// The tool's and the upstream's end of a session at work.
@@ -157,7 +157,7 @@ async fn token(registry: &Registry, tokens: &TokenService, clock: &Clock) -> Str
 async fn gw_09_a_login_that_drips_is_over_after_a_minute() {
     let house = House::new().await;
     let (mut tool, ours) = duplex(1 << 16);
-    let (peer, mode) = (PEER.parse().unwrap(), ListenerMode::ImplicitTls);
+    let (peer, mode) = (Peer::at(PEER.parse().unwrap()), ListenerMode::ImplicitTls);
     let serving = tokio::spawn(serve(house.gatekeeper.clone(), Box::new(ours), peer, mode, CancellationToken::new()));
     let mut greeting = [0; 4096];
     assert!(tool.read(&mut greeting).await.unwrap() > 0);

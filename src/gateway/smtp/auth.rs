@@ -1,14 +1,12 @@
 //! Before login: EHLO, STARTTLS, AUTH (RFC 4954).
 
-use std::net::SocketAddr;
-
 use tokio_rustls::TlsAcceptor;
 
 use crate::domain::fault::Fault;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::smtp::{End, refusal_reply, say_goodbye};
-use crate::gateway::stream::ListenerMode;
+use crate::gateway::stream::{ListenerMode, Peer};
 use crate::protocol::sasl::{self, Attempt, Mechanism};
 use crate::protocol::smtp::verb;
 use crate::upstream::wire::Wire;
@@ -20,7 +18,7 @@ const MAX_BAD: u32 = 10;
 struct Door<'a> {
     gatekeeper: &'a Gatekeeper,
     client: Wire,
-    peer: SocketAddr,
+    peer: Peer,
     mode: ListenerMode,
     failed_logins: u32,
     bad: u32,
@@ -35,7 +33,7 @@ enum Step {
 pub(super) async fn login(
     gatekeeper: &Gatekeeper,
     client: Wire,
-    peer: SocketAddr,
+    peer: Peer,
     mode: ListenerMode,
 ) -> Option<(Wire, Session)> {
     let mut door = Door { gatekeeper, client, peer, mode, failed_logins: 0, bad: 0 };
@@ -160,12 +158,12 @@ impl Door<'_> {
     async fn attempt(&mut self, attempt: Option<Attempt>, mechanism: Mechanism) -> Result<Step, End> {
         if !self.is_encrypted() {
             if let Some(attempt) = &attempt {
-                self.gatekeeper.exposed(&attempt.token, self.peer).await;
+                self.gatekeeper.exposed(&attempt.token, self.peer.address).await;
             }
             return self.answer("538 5.7.11 use STARTTLS first; what you sent is known to others now").await;
         }
         let outcome = match &attempt {
-            Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Smtp, self.peer).await,
+            Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Smtp, &self.peer).await,
             None => Err(Refusal::of(Fault::Unauthenticated)),
         };
         let refusal = match outcome {
@@ -194,6 +192,7 @@ impl Door<'_> {
         let ListenerMode::StartTls(config) = &self.mode else { return None };
         let acceptor = TlsAcceptor::from(std::sync::Arc::clone(config));
         let tls = acceptor.accept(self.client.into_stream()).await.ok()?;
-        Some(Self { client: Wire::new(Box::new(tls)), mode: ListenerMode::ImplicitTls, ..self })
+        let peer = self.peer.behind(&tls);
+        Some(Self { client: Wire::new(Box::new(tls)), peer, mode: ListenerMode::ImplicitTls, ..self })
     }
 }

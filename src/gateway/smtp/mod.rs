@@ -6,14 +6,13 @@ mod data;
 mod header;
 mod session;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::fault::Fault;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
-use crate::gateway::stream::{ListenerMode, Stream};
+use crate::gateway::stream::{ListenerMode, Peer, Stream};
 use crate::upstream::wire::{Wire, WireError};
 
 /// How long a connection may take until it is authenticated.
@@ -66,7 +65,7 @@ fn refusal_reply(refusal: &Refusal, is_auth: bool) -> String {
 pub async fn serve(
     gatekeeper: Gatekeeper,
     stream: Stream,
-    peer: SocketAddr,
+    peer: Peer,
     mode: ListenerMode,
     shutdown: CancellationToken,
 ) {

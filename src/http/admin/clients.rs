@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
+use crate::domain::client_auth::{ClientAuth, RequiredBinding};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Fault;
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
@@ -13,7 +14,8 @@ use crate::domain::secret::{ClientSecret, Secret};
 use crate::http::admin::caller::{Admins, Caller, Guards, Readers, Roles};
 use crate::http::admin::input::{Body, IfMatch, Named, Query, Tagged, etag, stale};
 use crate::http::problem::Problem;
-use crate::registry::{ClientTerms, SecretUse, Version, is_safe_to_retire};
+use crate::oauth::client_auth;
+use crate::registry::{self, ClientTerms, SecretUse, Version, is_safe_to_retire};
 
 /// A client to register.
 #[derive(Deserialize, ToSchema)]
@@ -28,6 +30,12 @@ pub(super) struct NewClient {
     /// The mailbox meant when a token request names none: address or id.
     #[serde(default)]
     default_mailbox: Option<String>,
+    /// How it proves who it is; by a secret when absent.
+    #[serde(default)]
+    auth: Option<ClientAuth>,
+    /// What every token of it must be bound to; nothing when absent.
+    #[serde(default)]
+    required_binding: Option<RequiredBinding>,
 }
 
 /// What a client shall be from now on: what is left out takes its default.
@@ -85,6 +93,8 @@ pub(super) struct View {
     /// The mailbox meant when a token request names none.
     #[schema(value_type = Option<String>)]
     default_mailbox: Option<MailboxId>,
+    auth: ClientAuth,
+    required_binding: RequiredBinding,
     #[schema(format = DateTime)]
     created_at: String,
     /// Its state's name: the ETag, for `If-Match`.
@@ -100,6 +110,8 @@ impl From<Client> for View {
             status: client.status,
             token_alg: client.token_alg,
             default_mailbox: client.default_mailbox,
+            auth: client.auth,
+            required_binding: client.required_binding,
             created_at: client.created_at.to_rfc3339(),
         }
     }
@@ -159,13 +171,21 @@ pub(super) struct Detail {
 pub(super) struct WithSecret {
     #[serde(flatten)]
     client: View,
-    client_secret: String,
+    /// Absent where the client proves itself by another method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    client_secret: Option<String>,
 }
 
 impl WithSecret {
-    fn new(client: Client, secret: &Secret<ClientSecret>) -> Result<Self, Problem> {
-        let shown = secret.expose_text(str::to_owned);
-        let client_secret = shown.ok_or_else(|| Problem::new(Fault::Internal, Fault::Internal.public()))?;
+    fn new(client: Client, secret: Option<&Secret<ClientSecret>>) -> Result<Self, Problem> {
+        let client_secret = match secret {
+            None => None,
+            Some(secret) => {
+                let shown = secret.expose_text(str::to_owned);
+                Some(shown.ok_or_else(|| Problem::new(Fault::Internal, Fault::Internal.public()))?)
+            }
+        };
         Ok(Self { client: client.into(), client_secret })
     }
 }
@@ -234,7 +254,7 @@ pub(super) async fn change(
 
 /// Register a client
 ///
-/// Its secret is shown this once.
+/// Its secret, where its method needs one, is shown this once.
 #[utoipa::path(post, path = "/clients", operation_id = "client_add", tag = "client", request_body = NewClient,
     extensions(("x-mailwarden-roles" = json!(Admins::ALL))),
     responses((status = 201, body = WithSecret), (status = 404), (status = 409)))]
@@ -247,9 +267,17 @@ pub(super) async fn add(
         Some(name) => Some(registry.find_mailbox(&name).await?.id),
         None => None,
     };
-    let alg = new.token_alg.unwrap_or(TokenAlg::EdDsa);
-    let (client, secret) = registry.add_client(&caller.actor(), &new.name, alg, mailbox).await?;
-    Ok((StatusCode::CREATED, Json(WithSecret::new(client, &secret)?)))
+    let auth = new.auth.unwrap_or(ClientAuth::ClientSecret {});
+    client_auth::usable(&auth).map_err(|what| Problem::new(Fault::Invalid, what))?;
+    let new = registry::NewClient {
+        name: new.name,
+        token_alg: new.token_alg.unwrap_or(TokenAlg::EdDsa),
+        default_mailbox: mailbox,
+        auth,
+        required_binding: new.required_binding.unwrap_or_default(),
+    };
+    let (client, secret) = registry.register_client(&caller.actor(), new).await?;
+    Ok((StatusCode::CREATED, Json(WithSecret::new(client, secret.as_ref())?)))
 }
 
 /// Make a further secret
@@ -266,7 +294,7 @@ pub(super) async fn rotate_secret(
 ) -> Result<Json<WithSecret>, Problem> {
     let client = caller.registry().find_client(&named.0).await?;
     let secret = caller.registry().rotate_client_secret(&caller.actor(), &client.id, rotate.overlap_secs).await?;
-    Ok(Json(WithSecret::new(client, &secret)?))
+    Ok(Json(WithSecret::new(client, Some(&secret))?))
 }
 
 /// End all secrets but the newest

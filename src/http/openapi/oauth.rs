@@ -22,7 +22,7 @@ fn token() -> Value {
         "operationId": "token",
         "summary": "Get an access token (RFC 6749 section 4.4)",
         "tags": ["oauth"],
-        // The secret may stand in the form instead.
+        // The secret, or an assertion, may stand in the form instead.
         "security": [{ "client_secret": [] }, {}],
         "requestBody": { "required": true, "content": { "application/x-www-form-urlencoded": {
             "schema": { "$ref": "#/components/schemas/TokenRequest" } } } },
@@ -30,7 +30,7 @@ fn token() -> Value {
             "200": { "description": "The token", "content": { "application/json": {
                 "schema": { "$ref": "#/components/schemas/Token" } } } },
             "400": refused("The request is not well formed, or asks for what is not granted"),
-            "401": refused("The client's secret is wrong"),
+            "401": refused("The client does not prove who it is"),
             "408": { "description": "The body did not arrive in time", "content": super::problem_content() },
             "413": { "description": "The body is too large", "content": super::problem_content() },
             "429": refused("Too many wrong secrets from this address; see Retry-After"),
@@ -59,6 +59,10 @@ pub(super) fn schemas() -> Map<String, Value> {
                 "scope": { "type": "string", "description": "scopes, separated by spaces; all that are granted when absent" },
                 "client_id": text,
                 "client_secret": { "type": "string", "format": "password", "writeOnly": true },
+                "client_assertion_type": { "type": "string",
+                    "const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" },
+                "client_assertion": { "type": "string", "writeOnly": true,
+                    "description": "JWT that proves the client (RFC 7523), instead of a secret" },
             } }),
         ),
         (
@@ -80,7 +84,9 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Metadata",
             json!({ "type": "object", "required": ["issuer", "token_endpoint", "jwks_uri"], "properties": {
-                "issuer": text, "token_endpoint": text, "jwks_uri": text, "scopes_supported": texts } }),
+                "issuer": text, "token_endpoint": text, "jwks_uri": text, "scopes_supported": texts,
+                "token_endpoint_auth_methods_supported": texts,
+                "tls_client_certificate_bound_access_tokens": { "type": "boolean" } } }),
         ),
     ])
 }

@@ -1,5 +1,9 @@
 //! The token service's promises.
 
+mod assertions;
 mod jwt;
+mod key_hosts;
+mod mtls;
 mod rotation;
 mod service;
+mod signers;

@@ -10,6 +10,7 @@ pub(crate) mod maildir;
 pub(crate) mod postfix;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod signer;
 pub(crate) mod smtp_upstream;
 pub(crate) mod stage;
 pub(crate) mod submission;

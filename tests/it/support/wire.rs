@@ -25,9 +25,19 @@ impl Wire {
 
     /// Starts TLS on a connection that was made already.
     pub(crate) fn over(tcp: TcpStream, ca: &Path) -> Self {
+        Self::with(tcp, Arc::new(tls_settings(ca)))
+    }
+
+    /// Starts TLS with settings of one's own, which may show a certificate or remember sessions.
+    pub(crate) fn with(tcp: TcpStream, settings: Arc<ClientConfig>) -> Self {
         let name = ServerName::try_from("localhost").expect("a good name");
-        let connection = ClientConnection::new(Arc::new(tls_settings(ca)), name).expect("TLS settings");
+        let connection = ClientConnection::new(settings, name).expect("TLS settings");
         Self { stream: StreamOwned::new(connection, tcp), held: Vec::new() }
+    }
+
+    /// Whether the TLS session is an earlier one, resumed. To be asked once something was read.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.stream.conn.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
     /// Shakes hands at a port of this machine as a client that asks for `name` and offers `alpn`; gives what it then could not do.
