@@ -162,7 +162,7 @@ impl Registry {
             self.mailbox_row(mailbox).await?;
         }
         let ClientTerms { token_alg, default_mailbox, .. } = terms;
-        let new = Client { name, token_alg, default_mailbox, ..old.clone() };
+        let new = Client { name, default_mailbox, token_alg, ..old.clone() };
         let mailbox =
             |client: &Client| client.default_mailbox.as_ref().map_or("none".to_owned(), |id| id.as_str().to_owned());
         let mut event = Self::event(EventCode::ClientChanged, by).client(id);
