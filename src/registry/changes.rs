@@ -103,18 +103,20 @@ impl Registry {
         is_meant: impl FnOnce(&Version) -> bool,
     ) -> Result<Grant, RegistryError> {
         let (old, mac) = self.grant_row(id).await?;
+        let GrantTerms { scopes, bounds, token_ttl_secs, session_ttl, expires_at } = terms.clone();
+        let new = Grant { scopes, bounds, token_ttl_secs, session_ttl, expires_at, ..old.clone() };
+        if new != old {
+            terms.check(self.clock.now())?;
+        }
         if !is_meant(&Version::of_grant(&old)) {
             return Err(RegistryError::Stale);
         }
         if old.status != Status::Active {
             return Err(RegistryError::Conflict("the grant is not active"));
         }
-        let GrantTerms { scopes, bounds, token_ttl_secs, session_ttl, expires_at } = terms.clone();
-        let new = Grant { scopes, bounds, token_ttl_secs, session_ttl, expires_at, ..old.clone() };
         if new == old {
             return Ok(old);
         }
-        terms.check(self.clock.now())?;
         let bounds = |grant: &Grant| serde_json::to_string(&grant.bounds).unwrap_or_default();
         let mut event = Self::event(EventCode::GrantChanged, by)
             .client(&old.client_id)
@@ -152,14 +154,15 @@ impl Registry {
         is_meant: impl FnOnce(&Version) -> bool,
     ) -> Result<Client, RegistryError> {
         let (old, mac) = self.client_row(id).await?;
+        let name = checked_name(&terms.name)?;
         if !is_meant(&Version::of_client(&old)) {
             return Err(RegistryError::Stale);
         }
         if let Some(mailbox) = &terms.default_mailbox {
             self.mailbox_row(mailbox).await?;
         }
-        let ClientTerms { name, token_alg, default_mailbox } = terms;
-        let new = Client { name: checked_name(&name)?, token_alg, default_mailbox, ..old.clone() };
+        let ClientTerms { token_alg, default_mailbox, .. } = terms;
+        let new = Client { name, default_mailbox, token_alg, ..old.clone() };
         let mailbox =
             |client: &Client| client.default_mailbox.as_ref().map_or("none".to_owned(), |id| id.as_str().to_owned());
         let mut event = Self::event(EventCode::ClientChanged, by).client(id);

@@ -347,6 +347,9 @@ fn ad_12_a_change_of_what_has_changed_meanwhile_is_refused() {
         assert_eq!(changed.status, 200, "{changed:?}");
         assert_ne!(changed.header("etag"), etag);
         put(&path, &etag, &other).problem(412, "stale");
+        for malformed in ["", "elsewhere", "\"a\", b"] {
+            put(&path, malformed, &other).problem(400, "invalid");
+        }
         assert_eq!(api.get(&path, token).header("etag"), changed.header("etag"), "nothing was changed");
         assert_eq!(put(&path, "*", &other).status, 200);
     }

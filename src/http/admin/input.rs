@@ -86,7 +86,15 @@ impl FromRequestParts<HttpState> for IfMatch {
     async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Problem> {
         let values = parts.headers.get_all(header::IF_MATCH);
         let texts: Vec<_> = values.iter().map(|value| value.to_str().unwrap_or_default()).collect();
-        Ok(Self((!texts.is_empty()).then(|| texts.join(","))))
+        let list = texts.join(",");
+        let is_tag = |one: &str| one.len() > 1 && one.trim_start_matches("W/").starts_with('"') && one.ends_with('"');
+        if texts.is_empty() {
+            Ok(Self(None))
+        } else if list.trim() == "*" || list.split(',').all(|one| is_tag(one.trim())) {
+            Ok(Self(Some(list)))
+        } else {
+            Err(Problem::new(Fault::Invalid, "If-Match must be * or ETags in double quotes"))
+        }
     }
 }
 
