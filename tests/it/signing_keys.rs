@@ -77,7 +77,7 @@ fn jwt_10_a_revoked_key_ends_its_tokens_and_all_sessions_at_once() {
     let refused = gateway.imap().command("a", &format!("LOGIN {ADDRESS} {stolen}"));
     assert!(refused.last().is_some_and(|line| line.starts_with("a NO")), "{refused:?}");
     assert!(!shown(gateway).contains(&active));
-    assert_eq!(keys(gateway, "revoked").iter().map(kid).collect::<Vec<_>>(), [active.clone()]);
+    assert_eq!(keys(gateway, "revoked").iter().map(kid).collect::<Vec<_>>(), std::slice::from_ref(&active));
     assert_eq!(keys(gateway, "active").len(), 1);
     gateway.imap_session(ADDRESS, &gateway.token(&tool, ADDRESS)).command_ok("a", "LOGOUT");
     gateway.manage_ok(&["key", "revoke", &active], b"");
