@@ -168,6 +168,7 @@ impl Edges {
         tasks.spawn(async move {
             tokio::select! {
                 () = registry.watch_grants() => (),
+                () = registry.sweep_used() => (),
                 () = stop.cancelled() => (),
             }
         });

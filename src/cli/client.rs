@@ -17,6 +17,9 @@ pub(super) enum Client {
         /// The mailbox meant when a token request names none
         #[arg(long)]
         default_mailbox: Option<String>,
+        /// What its tokens must be bound to: none, dpop or mtls
+        #[arg(long, default_value = "none")]
+        required_binding: String,
     },
     /// All clients
     List,
@@ -39,8 +42,9 @@ impl Client {
     /// The call that it stands for.
     pub(super) fn call(self) -> Call {
         match self {
-            Self::Add { name, token_alg, default_mailbox } => {
-                let body = json!({ "name": name, "token_alg": token_alg, "default_mailbox": default_mailbox });
+            Self::Add { name, token_alg, default_mailbox, required_binding } => {
+                let body = json!({ "name": name, "token_alg": token_alg, "default_mailbox": default_mailbox,
+                    "required_binding": required_binding });
                 (Method::POST, "/clients".to_owned(), Some(body))
             }
             Self::List => (Method::GET, "/clients".to_owned(), None),

@@ -1,6 +1,7 @@
 //! How a client proves who it is at the OAuth endpoints, and what its tokens must be bound to.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The one way in which a client proves who it is; no other is taken from it (CA-03). Public material only: secrets are records of
 /// their own.
@@ -81,7 +82,7 @@ pub enum CertificateSubject {
 }
 
 /// What every token of a client must be bound to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RequiredBinding {
     /// Nothing; it is bound to what the request brings, if anything.

@@ -5,11 +5,14 @@ use serde_json::json;
 use crate::crypto::encoding::base64url;
 use crate::domain::address::MailAddress;
 use crate::domain::client::Client;
+use crate::domain::client_auth::RequiredBinding;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::Secret;
+use crate::domain::token::Binding;
+use crate::oauth::dpop::Occasion;
 use crate::oauth::request::{GrantType, TokenRequest};
 use crate::oauth::{IssuedToken, OauthError, Origin, TokenService};
 
@@ -38,6 +41,7 @@ impl TokenService {
             return Err(OauthError::InvalidTarget);
         }
         let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
+        let binding = self.binding(&client, request).await?;
         let now = parts.clock.now();
         // A revocation voids what was issued up to its second; a token made right after it is dated after it.
         let floor = client.tokens_valid_after.max(mailbox.tokens_valid_after);
@@ -45,7 +49,7 @@ impl TokenService {
             if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
         let expires_in = i64::from(grant.token_ttl_secs);
         let token_id = token_id(&parts.entropy);
-        let event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
+        let mut event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
             .client(&client.id)
             .mailbox(&mailbox.id)
             .grant(&grant.id)
@@ -53,13 +57,42 @@ impl TokenService {
             .request(&origin.request_id)
             .detail("jti", token_id.clone())
             .detail("scope", scopes.to_string());
+        match &binding {
+            None => (),
+            Some(Binding::Dpop(key)) => event = event.detail("jkt", key.clone()),
+            Some(Binding::Mtls(certificate)) => event = event.detail("x5t#S256", certificate.clone()),
+        }
         parts.audit.record(event).await.map_err(|_| OauthError::TemporarilyUnavailable)?;
-        let claims = json!({
+        let mut claims = json!({
             "iss": parts.issuer, "sub": client.id, "client_id": client.id, "aud": mailbox.address.to_resource(),
             "scope": scopes, "iat": issued_at, "exp": issued_at + expires_in, "jti": token_id,
         });
+        if let Some((binding, members)) = binding.as_ref().zip(claims.as_object_mut()) {
+            members.insert("cnf".to_owned(), json!(binding));
+        }
         let token = parts.keyset.sign(client.token_alg, &claims.to_string()).ok_or(OauthError::ServerError)?;
-        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes })
+        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes, binding })
+    }
+
+    /// What the token is tied to: the key of the proof that came with the request. Last of all checks, for a proof is good once only.
+    async fn binding(&self, client: &Client, request: &TokenRequest) -> Result<Option<Binding>, OauthError> {
+        let proof = match (client.required_binding, &request.dpop) {
+            (RequiredBinding::Mtls, _) => {
+                return Err(OauthError::InvalidRequest("this client's tokens are bound to its TLS certificate"));
+            }
+            (RequiredBinding::Dpop, None) => {
+                return Err(OauthError::InvalidDpopProof(
+                    "this client's tokens are bound to a key: a DPoP proof is needed",
+                ));
+            }
+            (RequiredBinding::None, None) => return Ok(None),
+            (RequiredBinding::None | RequiredBinding::Dpop, Some(proof)) => proof,
+        };
+        let url = self.url_of("/oauth/token");
+        let needs_nonce = client.required_binding == RequiredBinding::Dpop;
+        let proof = self.check_proof(proof, &Occasion { method: "POST", url: &url, token: None, needs_nonce })?;
+        self.use_proof(&proof).await?;
+        Ok(Some(Binding::Dpop(proof.thumbprint)))
     }
 
     /// The mailbox that is meant: the one named, the client's default, or the only one it has a grant on.

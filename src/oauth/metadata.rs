@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::oauth::TokenService;
+use crate::oauth::{DPOP_ALGS, TokenService};
 
 impl TokenService {
     /// The metadata document (RFC 8414). Depends on the settings only (TOK-20).
@@ -18,6 +18,7 @@ impl TokenService {
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "scopes_supported": scopes,
+            "dpop_signing_alg_values_supported": DPOP_ALGS,
         })
     }
 }

@@ -1,10 +1,13 @@
 //! The token service: client credentials in, short-lived signed access tokens out (RFC 6749, RFC 9068). No HTTP in it.
 
 mod client_auth;
+mod dpop;
 mod issue;
 pub mod jose;
 pub mod keyset;
 mod metadata;
+mod nonce;
+mod presented;
 pub mod request;
 #[cfg(test)]
 mod tests;
@@ -23,10 +26,13 @@ use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::throttle::Throttle;
+use crate::domain::token::Binding;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
 use crate::registry::Registry;
 
+pub use dpop::ALGS as DPOP_ALGS;
+pub use presented::{NotAdmitted, Presented, Scheme};
 pub use verify::TokenRejected;
 
 /// Issues and verifies access tokens; cheap to clone.
@@ -64,6 +70,8 @@ pub struct IssuedToken {
     pub expires_in: i64,
     /// What it gives.
     pub scopes: ScopeSet,
+    /// What it is bound to.
+    pub binding: Option<Binding>,
 }
 
 /// Why there is no token: the codes of RFC 6749 section 5.2, RFC 8707 and RFC 9396.
@@ -91,6 +99,12 @@ pub enum OauthError {
     /// Narrowing is not served.
     #[error("authorization_details is not supported")]
     InvalidAuthorizationDetails,
+    /// The proof of possession is missing or not good (RFC 9449 section 5).
+    #[error("{0}")]
+    InvalidDpopProof(&'static str),
+    /// The proof of possession needs a nonce, or a newer one (RFC 9449 section 8).
+    #[error("the DPoP proof has to carry the nonce of the DPoP-Nonce header")]
+    UseDpopNonce,
     /// Too many failures from this source.
     #[error("too many failed attempts from this address")]
     SlowDown {
@@ -116,6 +130,8 @@ impl OauthError {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidAuthorizationDetails => "invalid_authorization_details",
+            Self::InvalidDpopProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::SlowDown { .. } => "slow_down",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
@@ -158,6 +174,8 @@ impl TokenService {
         let error = match self.authenticated(request, origin).await {
             Ok((client, request)) => match self.issue(&client, &request, origin).await {
                 Ok(issued) => return Ok(issued),
+                // A step of the protocol, not a refusal: nothing is recorded, and the tool asks again.
+                Err(OauthError::UseDpopNonce) => return Err(OauthError::UseDpopNonce),
                 Err(error) => {
                     actor = Actor::Client(client.id.clone());
                     named = Some(client.id);

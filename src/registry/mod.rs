@@ -10,6 +10,7 @@ mod grants;
 mod keys;
 mod mailboxes;
 mod operators;
+mod replay;
 mod roster;
 mod rows;
 pub mod sessions;

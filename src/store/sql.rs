@@ -106,6 +106,9 @@ statements! {
     SESSION_KILL = "UPDATE sessions SET killed_at = $2 WHERE id = $1 AND seen_at >= $3 AND killed_at IS NULL";
     SESSION_KILLED = "SELECT id FROM sessions WHERE node_id = $1 AND killed_at IS NOT NULL";
 
+    USED_ADD = "INSERT INTO used_tokens (kind, owner, digest, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    USED_SWEEP = "DELETE FROM used_tokens WHERE expires_at < $1";
+
     OPERATOR_ADD = concat!("INSERT INTO operators (", operators!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     OPERATOR_SET = "UPDATE operators SET name = $2, role = $3, status = $4, token_digest = $5, expires_at = $6, created_at = $7, \
         mac = $8 WHERE id = $1 AND mac = $9";

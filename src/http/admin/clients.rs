@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
+use crate::domain::client_auth::{ClientAuth, RequiredBinding};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Fault;
 use crate::domain::id::{ClientId, ClientSecretId, MailboxId};
@@ -13,6 +14,7 @@ use crate::domain::secret::{ClientSecret, Secret};
 use crate::http::admin::caller::{Admins, Caller, Guards, Readers, Roles};
 use crate::http::admin::input::{Body, Named};
 use crate::http::problem::Problem;
+use crate::registry;
 
 /// A client to register.
 #[derive(Deserialize, ToSchema)]
@@ -27,6 +29,9 @@ pub(super) struct NewClient {
     /// The mailbox meant when a token request names none: address or id.
     #[serde(default)]
     default_mailbox: Option<String>,
+    /// What its tokens must be bound to; nothing when absent.
+    #[serde(default)]
+    required_binding: RequiredBinding,
 }
 
 /// How to rotate.
@@ -50,6 +55,7 @@ pub(super) struct View {
     /// The mailbox meant when a token request names none.
     #[schema(value_type = Option<String>)]
     default_mailbox: Option<MailboxId>,
+    required_binding: RequiredBinding,
     #[schema(format = DateTime)]
     created_at: String,
 }
@@ -62,6 +68,7 @@ impl From<Client> for View {
             status: client.status,
             token_alg: client.token_alg,
             default_mailbox: client.default_mailbox,
+            required_binding: client.required_binding,
             created_at: client.created_at.to_rfc3339(),
         }
     }
@@ -154,7 +161,15 @@ pub(super) async fn add(
         None => None,
     };
     let alg = new.token_alg.unwrap_or(TokenAlg::EdDsa);
-    let (client, secret) = registry.add_client(&caller.actor(), &new.name, alg, mailbox).await?;
+    let new = registry::NewClient {
+        name: new.name,
+        token_alg: alg,
+        default_mailbox: mailbox,
+        auth: ClientAuth::ClientSecret {},
+        required_binding: new.required_binding,
+    };
+    let (client, secret) = registry.register_client(&caller.actor(), new).await?;
+    let secret = secret.ok_or_else(|| Problem::new(Fault::Internal, Fault::Internal.public()))?;
     Ok((StatusCode::CREATED, Json(WithSecret::new(client, &secret)?)))
 }
 
