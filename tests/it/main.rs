@@ -9,6 +9,7 @@ mod canary;
 mod client_authentication;
 mod crash;
 mod dev_flow;
+mod dpop;
 mod framing;
 mod hardening;
 mod harness;
