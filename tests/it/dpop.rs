@@ -10,7 +10,7 @@ use crate::support::wire::Answer;
 
 const GRANT: &str = "grant_type=client_credentials";
 /// The issuer, on a default port: a tool may name the port or not.
-const ISSUER: &str = "https://mail.example.test/oauth";
+pub(crate) const ISSUER: &str = "https://mail.example.test/oauth";
 
 /// A gateway with a tool whose tokens must be bound, and one that may choose.
 pub(crate) struct Scene {

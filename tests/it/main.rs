@@ -10,6 +10,7 @@ mod client_authentication;
 mod crash;
 mod dev_flow;
 mod dpop;
+mod fapi;
 mod framing;
 mod hardening;
 mod harness;

@@ -1,4 +1,5 @@
 //! The token service's promises.
 
+mod dpop;
 mod jwt;
 mod service;

@@ -31,14 +31,14 @@ use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
 
 /// One node.
-struct Node {
-    tokens: TokenService,
-    registry: Registry,
+pub(super) struct Node {
+    pub(super) tokens: TokenService,
+    pub(super) registry: Registry,
     audit: Audit,
 }
 
 impl Node {
-    async fn start(store: Store, clock: &Clock, first: bool) -> Self {
+    pub(super) async fn start(store: Store, clock: &Clock, first: bool) -> Self {
         let (kek, entropy) = (Secret::from_bytes(vec![1; 32]), random::system());
         let vault = if first {
             store.migrate().await.unwrap();
@@ -69,18 +69,18 @@ impl Node {
 }
 
 /// A node, and a client with a reading grant on a mailbox.
-struct House {
-    node: Node,
-    clock: Clock,
-    store: Store,
+pub(super) struct House {
+    pub(super) node: Node,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
     client: ClientId,
-    mailbox: MailboxId,
+    pub(super) mailbox: MailboxId,
     secret: String,
     _folder: TempDir,
 }
 
 impl House {
-    async fn new(token_alg: TokenAlg) -> Self {
+    pub(super) async fn new(token_alg: TokenAlg) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("m.db").display());
         let clock = Clock::manual(Timestamp(1_800_000_000_000));
@@ -107,7 +107,7 @@ impl House {
     }
 }
 
-fn body(client: &str, secret: &str) -> String {
+pub(super) fn body(client: &str, secret: &str) -> String {
     format!("grant_type=client_credentials&client_id={client}&client_secret={secret}")
 }
 
