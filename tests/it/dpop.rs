@@ -251,7 +251,8 @@ fn jwt_11_what_a_proof_may_not_be_beyond_the_list() {
     let token = scene.token(&scene.bound, &key, "EdDSA");
     for token in [None, Some(&*token)] {
         let good = || scene.proof(&key, "EdDSA", token);
-        let wrong: [(&str, String); 12] = [
+        let wrong: [(&str, String); 13] = [
+            ("none, and yet a signature", format!("{}AAAA", good().header("alg", "none").signed())),
             ("crit", good().header("crit", json!(["exp"])).signed()),
             ("b64", good().header("b64", false).signed()),
             ("alg of another kind of key", good().header("alg", "ES256").signed()),
