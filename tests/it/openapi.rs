@@ -228,6 +228,8 @@ bearer = "${MAILWARDEN_OPERATOR_TOKEN}"
 [auth.openapi.client_secret]
 username = "${CLIENT_ID}"
 password = "${CLIENT_SECRET}"
+[auth.openapi.access_token]
+bearer = "${ACCESS_TOKEN}"
 [[operations]]
 include-path = ["/api/v1/mailboxes", "/api/v1/mailboxes/{id}/credential"]
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 502]
@@ -236,6 +238,7 @@ checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 502]
     let program = setting("MAILWARDEN_SCHEMATHESIS").unwrap_or_else(|| "schemathesis".to_owned());
     let mut command = Command::new(program);
     command.current_dir(dir).env("MAILWARDEN_OPERATOR_TOKEN", &gateway.operator_token);
+    command.env("ACCESS_TOKEN", gateway.token(&tool, ADDRESS));
     command.env("CLIENT_ID", &tool.id).env("CLIENT_SECRET", &tool.secret);
     command.args(["--config-file", "schemathesis.toml", "run", "openapi.json", "--no-color"]);
     command.arg("--url").arg(format!("https://localhost:{}", gateway.port("https")));
