@@ -39,6 +39,11 @@ impl std::fmt::Debug for Mac {
     }
 }
 
+/// Whether both are the same octets; how long it takes does not tell where they differ.
+pub fn equal(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
 /// Joins fields so that no two lists of fields give the same bytes: each is preceded by its length as 8 big-endian octets.
 pub fn framed(fields: &[&[u8]]) -> Vec<u8> {
     let mut out = Framed::with_capacity(fields.iter().map(|field| field.len() + 8).sum());
@@ -75,7 +80,15 @@ impl Framed {
 
 #[cfg(test)]
 mod tests {
-    use super::{Framed, framed};
+    use super::{Framed, equal, framed};
+
+    #[test]
+    fn equal_octets_are_equal() {
+        assert!(equal(b"", b"") && equal(b"ab", b"ab"));
+        for other in [&b"a"[..], b"abc", b"bb", b"aa", b""] {
+            assert!(!equal(b"ab", other), "{other:?}");
+        }
+    }
 
     #[test]
     fn framing_tells_neighbours_apart() {

@@ -91,7 +91,7 @@ pub enum RequiredBinding {
     /// Nothing; it is bound to what the request brings, if anything.
     #[default]
     None,
-    /// A DPoP key (RFC 9449 section 5.2, `dpop_bound_access_tokens`).
+    /// A DPoP key (RFC 9449 section 5.2, `dpop_bound_access_tokens`). Its proofs have to carry our nonce; those of other clients may.
     Dpop,
     /// The client's TLS certificate (RFC 8705 section 3.4, `tls_client_certificate_bound_access_tokens`).
     Mtls,

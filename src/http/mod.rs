@@ -1,8 +1,10 @@
 //! HTTP: the OAuth endpoints and the admin API. Parses, calls one service, renders.
 
 mod admin;
+mod bearer;
 mod body;
 mod envelope;
+mod me;
 mod oauth;
 mod openapi;
 mod origin;

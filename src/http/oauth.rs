@@ -11,7 +11,9 @@ use serde_json::json;
 
 use crate::domain::id::RequestId;
 use crate::domain::signing_key::JWKS_MAX_AGE_SECS;
-use crate::http::HttpState;
+use crate::domain::token::Binding;
+use crate::http::bearer::{proof, with_nonce};
+use crate::http::{HttpState, me};
 use crate::oauth::request::TokenRequest;
 use crate::oauth::{OauthError, Origin};
 
@@ -25,6 +27,8 @@ pub(super) fn router() -> Router<HttpState> {
         .route("/oauth/jwks", get(jwks))
         .route("/.well-known/oauth-authorization-server/oauth", get(metadata))
         .route("/oauth/.well-known/openid-configuration", get(metadata))
+        .route("/oauth/me", get(me::me))
+        .route("/.well-known/oauth-protected-resource/oauth/me", get(me::metadata))
         .method_not_allowed_fallback(wrong_method)
 }
 
@@ -36,15 +40,22 @@ async fn token(
     body: Bytes,
 ) -> Response {
     let request = parse(query.as_deref(), &headers, &body);
-    match state.tokens.token(request, &origin).await {
+    let sent_proof = headers.contains_key("dpop");
+    let response = match state.tokens.token(request, &origin).await {
         Ok(issued) => {
             let token = issued.token.expose_text(str::to_owned);
             let scope = issued.scopes.to_string();
-            let body = Answer { access_token: token, token_type: "Bearer", expires_in: issued.expires_in, scope };
+            let token_type = if matches!(issued.binding, Some(Binding::Dpop(_))) { "DPoP" } else { "Bearer" };
+            let body = Answer { access_token: token, token_type, expires_in: issued.expires_in, scope };
             with_no_store(Json(body).into_response())
         }
-        Err(error) => refused(&error, &origin.request_id),
-    }
+        Err(error) => {
+            let response = refused(&error, &origin.request_id);
+            let asks_for_proof = matches!(error, OauthError::InvalidDpopProof(_) | OauthError::UseDpopNonce);
+            if asks_for_proof { with_nonce(&state, response) } else { response }
+        }
+    };
+    if sent_proof { with_nonce(&state, response) } else { response }
 }
 
 /// RFC 6749 section 5.1.
@@ -74,7 +85,8 @@ fn parse(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<TokenR
         Some(value) => Some(value.to_str().map_err(|_| OauthError::InvalidClient)?),
         None => None,
     };
-    TokenRequest::parse(body, authorization)
+    let dpop = proof(headers)?;
+    Ok(TokenRequest { dpop, ..TokenRequest::parse(body, authorization)? })
 }
 
 fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
@@ -88,7 +100,9 @@ fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
         | OauthError::UnsupportedGrantType
         | OauthError::InvalidScope
         | OauthError::InvalidTarget
-        | OauthError::InvalidAuthorizationDetails => StatusCode::BAD_REQUEST,
+        | OauthError::InvalidAuthorizationDetails
+        | OauthError::InvalidDpopProof(_)
+        | OauthError::UseDpopNonce => StatusCode::BAD_REQUEST,
     };
     let mut response = error(status, fault.code(), &fault.to_string(), Some(request_id));
     if status == StatusCode::UNAUTHORIZED {
@@ -106,7 +120,7 @@ fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
 }
 
 /// An error of RFC 6749 section 5.2. Its texts are ours: nothing of the request is repeated in them (TOK-16).
-fn error(status: StatusCode, code: &str, description: &str, request_id: Option<&RequestId>) -> Response {
+pub(super) fn error(status: StatusCode, code: &str, description: &str, request_id: Option<&RequestId>) -> Response {
     let mut body = json!({ "error": code, "error_description": description });
     if let Some((id, members)) = request_id.zip(body.as_object_mut()) {
         members.insert("request_id".to_owned(), json!(id));
@@ -157,7 +171,7 @@ mod tests {
     use crate::domain::id::RequestId;
     use crate::oauth::OauthError;
 
-    const VARIANTS: usize = 10;
+    const VARIANTS: usize = 12;
 
     /// Numbers the variants; the compiler asks for a new one here, and then the grid asks for its row.
     fn number(error: &OauthError) -> usize {
@@ -169,8 +183,10 @@ mod tests {
             OauthError::InvalidScope => 4,
             OauthError::InvalidTarget => 5,
             OauthError::InvalidAuthorizationDetails => 6,
-            OauthError::SlowDown { .. } => 7,
-            OauthError::TemporarilyUnavailable => 8,
+            OauthError::InvalidDpopProof(_) => 7,
+            OauthError::UseDpopNonce => 8,
+            OauthError::SlowDown { .. } => 9,
+            OauthError::TemporarilyUnavailable => 10,
             OauthError::ServerError => VARIANTS - 1,
         }
     }
@@ -191,6 +207,8 @@ mod tests {
             (OauthError::InvalidScope, 400, "invalid_scope", None, None),
             (OauthError::InvalidTarget, 400, "invalid_target", None, None),
             (OauthError::InvalidAuthorizationDetails, 400, "invalid_authorization_details", None, None),
+            (OauthError::InvalidDpopProof("what is wrong"), 400, "invalid_dpop_proof", None, None),
+            (OauthError::UseDpopNonce, 400, "use_dpop_nonce", None, None),
             (OauthError::SlowDown { retry_after: 7 }, 429, "slow_down", None, Some("7")),
             (OauthError::TemporarilyUnavailable, 503, "temporarily_unavailable", None, Some("5")),
             (OauthError::ServerError, 500, "server_error", None, None),

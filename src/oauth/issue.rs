@@ -16,6 +16,7 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::secret::Secret;
 use crate::domain::token::Binding;
 use crate::oauth::bound::thumbprint;
+use crate::oauth::dpop::Occasion;
 use crate::oauth::request::{GrantType, TokenRequest};
 use crate::oauth::{IssuedToken, OauthError, Origin, TokenService};
 
@@ -45,7 +46,7 @@ impl TokenService {
             return Err(OauthError::InvalidTarget);
         }
         let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
-        let binding = binding(client, origin)?;
+        let binding = self.binding(client, request, origin).await?;
         let now = parts.clock.now();
         // A revocation voids what was issued up to its second; a token made right after it is dated after it.
         let floor = client.tokens_valid_after.max(mailbox.tokens_valid_after);
@@ -61,8 +62,10 @@ impl TokenService {
             .request(&origin.request_id)
             .detail("jti", token_id.clone())
             .detail("scope", scopes.to_string());
-        if let Some(Binding::Mtls(certificate)) = &binding {
-            event = event.detail("certificate", certificate.clone());
+        match &binding {
+            None => (),
+            Some(Binding::Dpop(key)) => event = event.detail("jkt", key.clone()),
+            Some(Binding::Mtls(certificate)) => event = event.detail("certificate", certificate.clone()),
         }
         let unavailable = |_| OauthError::TemporarilyUnavailable;
         let recording = parts.audit.begin(event).await.map_err(unavailable)?;
@@ -83,7 +86,40 @@ impl TokenService {
         let token = parts.keyset.sign(client.token_alg, &claims);
         recording.durable().await.map_err(unavailable)?;
         let token = token.ok_or(OauthError::ServerError)?;
-        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes })
+        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes, binding })
+    }
+
+    /// What the token is tied to: what it must be, the key of the proof that came with the request, or the certificate that proved the
+    /// client itself. Last of all checks, for a proof is good once only.
+    async fn binding(
+        &self,
+        client: &Client,
+        request: &TokenRequest,
+        origin: &Origin,
+    ) -> Result<Option<Binding>, OauthError> {
+        let certificate = || origin.certificates.first().map(|leaf| Binding::Mtls(thumbprint(leaf)));
+        let by_certificate =
+            matches!(client.auth, ClientAuth::TlsClientAuth { .. } | ClientAuth::SelfSignedTlsClientAuth { .. });
+        let proof = match (client.required_binding, &request.dpop) {
+            (RequiredBinding::Mtls, _) => {
+                return certificate().map(Some).ok_or(OauthError::InvalidRequest(
+                    "the tokens of this client are bound to its TLS certificate, and none was shown",
+                ));
+            }
+            (RequiredBinding::Dpop, None) => {
+                return Err(OauthError::InvalidDpopProof(
+                    "this client's tokens are bound to a key: a DPoP proof is needed",
+                ));
+            }
+            (RequiredBinding::None, None) if by_certificate => return Ok(certificate()),
+            (RequiredBinding::None, None) => return Ok(None),
+            (RequiredBinding::None | RequiredBinding::Dpop, Some(proof)) => proof,
+        };
+        let url = self.url_of("/oauth/token");
+        let needs_nonce = client.required_binding == RequiredBinding::Dpop;
+        let proof = self.check_proof(proof, &Occasion { method: "POST", url: &url, token: None, needs_nonce })?;
+        self.use_proof(&proof).await?;
+        Ok(Some(Binding::Dpop(proof.thumbprint)))
     }
 
     /// The mailbox that is meant: the one named, the client's default, or the only one it has a grant on.
@@ -113,23 +149,6 @@ struct Payload<'a> {
     cnf: Option<&'a Binding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     src: Option<IpAddr>,
-}
-
-/// What the client's tokens are tied to: what it must be, or the certificate that proved the client itself.
-fn binding(client: &Client, origin: &Origin) -> Result<Option<Binding>, OauthError> {
-    let certificate = || origin.certificates.first().map(|leaf| Binding::Mtls(thumbprint(leaf)));
-    let by_certificate =
-        matches!(client.auth, ClientAuth::TlsClientAuth { .. } | ClientAuth::SelfSignedTlsClientAuth { .. });
-    match client.required_binding {
-        RequiredBinding::Mtls => certificate().map(Some).ok_or(OauthError::InvalidRequest(
-            "the tokens of this client are bound to its TLS certificate, and none was shown",
-        )),
-        RequiredBinding::Dpop => {
-            Err(OauthError::InvalidRequest("the tokens of this client are bound to a DPoP key, and none was proven"))
-        }
-        RequiredBinding::None if by_certificate => Ok(certificate()),
-        RequiredBinding::None => Ok(None),
-    }
 }
 
 /// What is given of `granted`: exactly what is asked for, or all of it when nothing is named. Never more (TOK-09, TOK-10).

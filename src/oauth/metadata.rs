@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::oauth::TokenService;
+use crate::oauth::{DPOP_ALGS, TokenService};
 
 impl TokenService {
     /// The metadata document (RFC 8414). Depends on the settings only (TOK-20).
@@ -27,6 +27,7 @@ impl TokenService {
             // RFC 8705 section 3.3.
             "tls_client_certificate_bound_access_tokens": true,
             "scopes_supported": scopes,
+            "dpop_signing_alg_values_supported": DPOP_ALGS,
         })
     }
 }

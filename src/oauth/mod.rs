@@ -3,10 +3,13 @@
 mod bound;
 pub mod client_auth;
 mod client_ca;
+mod dpop;
 mod issue;
 pub mod jose;
 pub mod keyset;
 mod metadata;
+mod nonce;
+mod presented;
 pub mod request;
 #[cfg(test)]
 mod tests;
@@ -25,6 +28,7 @@ use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::throttle::Throttle;
+use crate::domain::token::Binding;
 use crate::oauth::client_auth::keys::KeyCache;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
@@ -32,6 +36,8 @@ use crate::registry::Registry;
 
 pub use bound::{check_binding, thumbprint};
 pub use client_ca::{ClientCa, NoAuthority};
+pub use dpop::ALGS as DPOP_ALGS;
+pub use presented::{NotAdmitted, Presented, Scheme};
 pub use verify::TokenRejected;
 
 /// Issues and verifies access tokens; cheap to clone.
@@ -71,6 +77,8 @@ pub struct IssuedToken {
     pub expires_in: i64,
     /// What it gives.
     pub scopes: ScopeSet,
+    /// What it is bound to.
+    pub binding: Option<Binding>,
 }
 
 /// Why there is no token: the codes of RFC 6749 section 5.2, RFC 8707 and RFC 9396.
@@ -98,6 +106,12 @@ pub enum OauthError {
     /// Narrowing is not served.
     #[error("authorization_details is not supported")]
     InvalidAuthorizationDetails,
+    /// The proof of possession is missing or not good (RFC 9449 section 5).
+    #[error("{0}")]
+    InvalidDpopProof(&'static str),
+    /// The proof of possession needs a nonce, or a newer one (RFC 9449 section 8).
+    #[error("the DPoP proof has to carry the nonce of the DPoP-Nonce header")]
+    UseDpopNonce,
     /// Too many failures from this source.
     #[error("too many failed attempts from this address")]
     SlowDown {
@@ -123,6 +137,8 @@ impl OauthError {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidAuthorizationDetails => "invalid_authorization_details",
+            Self::InvalidDpopProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::SlowDown { .. } => "slow_down",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
@@ -176,6 +192,8 @@ impl TokenService {
         let error = match self.authenticated(request, origin).await {
             Ok((client, request)) => match self.issue(&client, &request, origin).await {
                 Ok(issued) => return Ok(issued),
+                // A step of the protocol, not a refusal: nothing is recorded, and the tool asks again.
+                Err(OauthError::UseDpopNonce) => return Err(OauthError::UseDpopNonce),
                 Err(error) => {
                     actor = Actor::Client(client.id.clone());
                     named = Some(client.id);

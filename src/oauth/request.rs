@@ -17,6 +17,8 @@ pub struct TokenRequest {
     pub resource: Option<String>,
     /// Whether it asks for a narrowing by `authorization_details`.
     pub narrowing: bool,
+    /// The proof of possession in its `DPoP` header (RFC 9449).
+    pub dpop: Option<String>,
 }
 
 /// What a client proves itself with.
@@ -122,7 +124,7 @@ impl TokenRequest {
             Some(_) => return Err(OauthError::UnsupportedGrantType),
             None => return Err(OauthError::InvalidRequest("grant_type is missing")),
         };
-        Ok(Self { proof, grant_type, scope, resource, narrowing: details.is_some() })
+        Ok(Self { proof, grant_type, scope, resource, narrowing: details.is_some(), dpop: None })
     }
 }
 

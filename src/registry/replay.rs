@@ -39,7 +39,7 @@ impl Registry {
     }
 
     /// Forgets what has expired; says how many.
-    pub(in crate::registry) async fn forget_used(&self) -> Result<u64, RegistryError> {
+    pub(crate) async fn forget_used(&self) -> Result<u64, RegistryError> {
         let before = self.clock.now().plus_secs(-LONGER_SECS);
         let mut tx = self.store.begin().await?;
         let forgotten = tx.execute(sql::USED_SWEEP, &[before.0.into()]).await?;

@@ -12,6 +12,8 @@ mod client_authentication;
 mod client_secrets;
 mod crash;
 mod dev_flow;
+mod dpop;
+mod fapi;
 mod framing;
 mod hardening;
 mod harness;

@@ -1,4 +1,5 @@
-//! OAuth and JWT libraries that people really use, run unchanged: discovery, a token by each method, and its check by our keys.
+//! OAuth and JWT libraries that people really use, run unchanged: discovery, a token by each method, and its check by our keys;
+//! and tokens bound to a key.
 
 use std::path::Path;
 
@@ -126,4 +127,29 @@ fn ca_12_rs256_is_taken_where_it_is_registered_only() {
     assert!(refused.code != Some(0) && refused.stderr.contains("WWWAuthenticateChallengeError"), "{refused:?}");
     let other = private.replace("RS256", "PS256");
     script("oauth_token.mjs", ca, &args, other.as_bytes()).expect_ok("the same key with PS256");
+}
+
+#[test]
+fn node_libraries_bind_tokens_to_a_key_and_send_the_nonce_that_is_asked_for() {
+    let stage = Stage::reading(|_| ());
+    let gateway = &stage.gateway;
+    let issuer = format!("https://localhost:{}/oauth", gateway.port("https"));
+    for (binding, nonces) in [("dpop", 1), ("none", 0)] {
+        let add = ["client", "add", binding, "--required-binding", binding, "--format", "json"];
+        let printed: serde_json::Value = serde_json::from_str(&gateway.manage_ok(&add, b"")).expect("JSON");
+        let text = |key: &str| printed[key].as_str().unwrap_or_else(|| panic!("no {key}")).to_owned();
+        let tool = Tool { id: text("client_id"), secret: text("client_secret") };
+        gateway.manage_ok(&["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS, "--preset", "backup"], b"");
+        for library in ["openid-client", "oauth4webapi"] {
+            for algorithm in ["ES256", "PS256", "Ed25519"] {
+                let args = [library, &issuer, &tool.id, &format!("{issuer}/me"), algorithm];
+                let finished = script("dpop_token.mjs", gateway.ca_file(), &args, tool.secret.as_bytes());
+                let printed = finished.expect_ok(&format!("{library} with {algorithm}"));
+                let seen: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+                assert_eq!((seen["status"].as_u64(), seen["me"]["client_id"].as_str()), (Some(200), Some(&*tool.id)));
+                assert!(seen["token_type"].as_str().is_some_and(|name| name.eq_ignore_ascii_case("dpop")), "{seen}");
+                assert_eq!((seen["jkt"].as_str().map(str::len), seen["nonces"].as_u64()), (Some(43), Some(nonces)));
+            }
+        }
+    }
 }

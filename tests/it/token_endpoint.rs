@@ -419,10 +419,11 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
     }
     let mut names: Vec<_> = metadata.as_object().expect("an object").keys().map(String::as_str).collect();
     names.sort_unstable();
-    // Nothing that is not served: no introspection, no revocation, no DPoP.
+    // Nothing that is not served: no introspection, no revocation.
     assert_eq!(
         names,
         [
+            "dpop_signing_alg_values_supported",
             "grant_types_supported",
             "issuer",
             "jwks_uri",

@@ -10,6 +10,11 @@ pub(super) fn paths() -> Map<String, Value> {
         ("/oauth/jwks", read("jwks", "The public keys that sign access tokens (RFC 7517)", "KeySet")),
         ("/.well-known/oauth-authorization-server/oauth", metadata("metadata")),
         ("/oauth/.well-known/openid-configuration", metadata("openid_metadata")),
+        ("/oauth/me", me()),
+        (
+            "/.well-known/oauth-protected-resource/oauth/me",
+            read("resource_metadata", "What the resource for tool tokens takes (RFC 9728)", "ResourceMetadata"),
+        ),
     ])
 }
 
@@ -24,12 +29,15 @@ fn token() -> Value {
         "tags": ["oauth"],
         // The secret, or an assertion, may stand in the form instead.
         "security": [{ "client_secret": [] }, {}],
+        "parameters": [{ "name": "DPoP", "in": "header", "required": false, "schema": { "type": "string" },
+            "description": "A proof of possession: the token is bound to its key (RFC 9449)" }],
         "requestBody": { "required": true, "content": { "application/x-www-form-urlencoded": {
             "schema": { "$ref": "#/components/schemas/TokenRequest" } } } },
         "responses": {
-            "200": { "description": "The token", "content": { "application/json": {
+            "200": { "description": "The token", "headers": nonce(), "content": { "application/json": {
                 "schema": { "$ref": "#/components/schemas/Token" } } } },
-            "400": refused("The request is not well formed, or asks for what is not granted"),
+            "400": refused("The request is not well formed, asks for what is not granted, or needs a DPoP proof (invalid_dpop_proof) \
+                with the nonce of the DPoP-Nonce header (use_dpop_nonce)"),
             "401": refused("The client does not prove who it is"),
             "408": { "description": "The body did not arrive in time", "content": super::problem_content() },
             "413": { "description": "The body is too large", "content": super::problem_content() },
@@ -38,6 +46,34 @@ fn token() -> Value {
             "503": refused("A part that must work does not; see Retry-After"),
         },
     })
+}
+
+/// The header that names the nonce for the next proof.
+fn nonce() -> Value {
+    json!({ "DPoP-Nonce": { "description": "The nonce for the next DPoP proof", "schema": { "type": "string" } } })
+}
+
+fn me() -> Value {
+    let refused = |description: &str| {
+        let schema = json!({ "$ref": "#/components/schemas/TokenRefused" });
+        json!({ "description": description, "headers": nonce(), "content": { "application/json": { "schema": schema } } })
+    };
+    json!({ "get": {
+        "operationId": "me",
+        "summary": "What a token is good for",
+        "tags": ["oauth"],
+        "security": [{ "access_token": [] }, { "dpop_token": [] }],
+        "parameters": [{ "name": "DPoP", "in": "header", "required": false, "schema": { "type": "string" },
+            "description": "The proof that goes with a token bound to a key (RFC 9449)" }],
+        "responses": {
+            "200": { "description": "The tool", "headers": nonce(), "content": { "application/json": {
+                "schema": { "$ref": "#/components/schemas/Me" } } } },
+            "400": refused("More than one Authorization header"),
+            "401": refused("The token or its proof is missing or not good; see WWW-Authenticate"),
+            "500": refused("A defect of the service"),
+            "503": refused("A part that must work does not; see Retry-After"),
+        },
+    } })
 }
 
 fn read(id: &str, summary: &str, schema: &str) -> Value {
@@ -70,6 +106,14 @@ pub(super) fn schemas() -> Map<String, Value> {
             json!({ "type": "object", "required": ["access_token", "token_type", "expires_in", "scope"], "properties": {
                 "access_token": text, "token_type": text, "expires_in": { "type": "integer" }, "scope": text } }),
         ),
+        ("Me", json!({ "type": "object", "required": ["client_id"], "properties": { "client_id": text } })),
+        (
+            "ResourceMetadata",
+            json!({ "type": "object", "required": ["resource", "authorization_servers"], "properties": {
+                "resource": text, "authorization_servers": texts, "scopes_supported": texts,
+                "bearer_methods_supported": texts, "dpop_signing_alg_values_supported": texts,
+                "dpop_bound_access_tokens_required": { "type": "boolean" } } }),
+        ),
         (
             "TokenRefused",
             json!({ "type": "object", "required": ["error"], "properties": {
@@ -86,7 +130,8 @@ pub(super) fn schemas() -> Map<String, Value> {
             json!({ "type": "object", "required": ["issuer", "token_endpoint", "jwks_uri"], "properties": {
                 "issuer": text, "token_endpoint": text, "jwks_uri": text, "scopes_supported": texts,
                 "token_endpoint_auth_methods_supported": texts,
-                "tls_client_certificate_bound_access_tokens": { "type": "boolean" } } }),
+                "tls_client_certificate_bound_access_tokens": { "type": "boolean" },
+                "dpop_signing_alg_values_supported": texts } }),
         ),
     ])
 }

@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod ca;
 pub(crate) mod clients;
 pub(crate) mod dovecot;
+pub(crate) mod dpop;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod maildir;
