@@ -62,6 +62,8 @@ impl Place {
         };
         let now = clock.now();
         let mut state = locked(&self.state);
+        // Only now: until then, whoever else wants these keys waits for them.
+        state.tried_at = Some(now);
         if let Some((keys, max_age)) = found {
             let fresh = max_age.unwrap_or(*FRESH_SECS.start()).clamp(*FRESH_SECS.start(), *FRESH_SECS.end());
             state.keys = Some(Arc::new(keys));
@@ -102,7 +104,6 @@ impl KeyCache {
         if let Some(keys) = settled(&place) {
             return keys;
         }
-        locked(&place.state).tried_at = Some(self.clock.now());
         // A task of its own: whoever asks and goes away at once must not keep the keys of others old.
         let (dialer, clock, url) = (self.dialer.clone(), self.clock.clone(), url.to_owned());
         let fetched = tokio::spawn(async move {
