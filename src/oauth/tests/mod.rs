@@ -1,6 +1,7 @@
 //! The token service's promises.
 
 mod assertions;
+mod bound;
 mod jwt;
 mod key_hosts;
 mod mtls;
