@@ -429,10 +429,10 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
             "jwks_uri",
             "response_types_supported",
             "scopes_supported",
+            "tls_client_certificate_bound_access_tokens",
             "token_endpoint",
             "token_endpoint_auth_methods_supported",
-            "token_endpoint_auth_signing_alg_values_supported",
-            "tls_client_certificate_bound_access_tokens"
+            "token_endpoint_auth_signing_alg_values_supported"
         ]
     );
     for absent in ["/oauth/introspect", "/oauth/revoke", "/oauth/register"] {

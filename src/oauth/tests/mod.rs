@@ -1,6 +1,7 @@
 //! The token service's promises.
 
 mod assertions;
+mod bound;
 mod dpop;
 mod jwt;
 mod key_hosts;
