@@ -81,6 +81,21 @@ impl AddressPattern {
     }
 }
 
+impl AddressPattern {
+    /// Whether it lets through all that `other` lets through.
+    pub fn covers(&self, other: &Self) -> bool {
+        match other {
+            Self::Address(address) => self.matches(address),
+            Self::Any | Self::Domain(_) => *self == Self::Any || self == other,
+        }
+    }
+
+    /// What both let through: of two patterns one lies within the other, or they have nothing in common.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        if self.covers(other) { Some(other.clone()) } else { other.covers(self).then(|| self.clone()) }
+    }
+}
+
 impl FromStr for AddressPattern {
     type Err = InvalidAddress;
 

@@ -77,6 +77,22 @@ impl FolderPattern {
     }
 }
 
+impl FolderPattern {
+    /// Whether it lets through all that `other` lets through.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self.and_below, other.and_below) {
+            (false, and_below) => !and_below && self.segments == other.segments,
+            (true, false) => self.matches(&FolderPath(other.segments.clone())),
+            (true, true) => other.segments.starts_with(&self.segments),
+        }
+    }
+
+    /// What both let through: of two patterns one lies within the other, or they have nothing in common.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        if self.covers(other) { Some(other.clone()) } else { other.covers(self).then(|| self.clone()) }
+    }
+}
+
 impl FromStr for FolderPattern {
     type Err = InvalidFolderPattern;
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::address::MailAddress;
 use crate::domain::clock::Timestamp;
+use crate::domain::details::MailboxDetails;
 use crate::domain::id::ClientId;
 use crate::domain::scope::ScopeSet;
 
@@ -27,6 +28,8 @@ pub struct Claims {
     pub token_id: String,
     /// `cnf`: whose possession has to be proven with the token; a bearer token has none.
     pub binding: Option<Binding>,
+    /// `authorization_details`: what is left of the grant's bounds; without it all of them.
+    pub details: Option<MailboxDetails>,
 }
 
 /// The proof-of-possession tie of a token (RFC 7800).

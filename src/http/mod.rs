@@ -1,12 +1,17 @@
 //! HTTP: the OAuth endpoints and the admin API. Parses, calls one service, renders.
 
 mod admin;
+mod bearer;
 mod body;
 mod envelope;
+mod inspect;
+mod me;
 mod oauth;
 mod openapi;
 mod problem;
 mod server;
+
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -35,6 +40,8 @@ pub struct HttpState {
     pub clock: Clock,
     /// Randomness.
     pub entropy: Entropy,
+    /// Where tools find the mail listeners: name and HOST:PORT.
+    pub places: Arc<[(&'static str, String)]>,
 }
 
 /// OAuth and admin API, and the document that describes both.
@@ -42,6 +49,8 @@ pub fn router(state: HttpState) -> Router {
     let (api, described) = OpenApiRouter::new().nest("/api/v1", admin::router()).split_for_parts();
     Router::new()
         .merge(oauth::router())
+        .merge(inspect::router())
+        .merge(me::router())
         .merge(api)
         .merge(openapi::router(&described))
         .layer(middleware::from_fn_with_state(state.clone(), envelope::envelope))

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -38,41 +38,58 @@ async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let origin = Origin { source: peer.ip().to_canonical(), request_id, certificates: Vec::new() };
-    let request = parse(query.as_deref(), &headers, &body);
+    let origin = origin(peer, &request_id);
+    let request = form(query.as_deref(), &headers).and_then(|header| TokenRequest::parse(&body, header));
     match state.tokens.token(request, &origin).await {
         Ok(issued) => {
             let token = issued.token.expose_text(str::to_owned);
             let scope = issued.scopes.to_string();
-            let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": issued.expires_in, "scope": scope });
+            let mut body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": issued.expires_in, "scope": scope });
+            if let Some((details, members)) = issued.details.zip(body.as_object_mut()) {
+                members.insert("authorization_details".to_owned(), details.to_array());
+            }
             with_no_store(Json(body).into_response())
         }
         Err(error) => refused(&error, &origin.request_id),
     }
 }
 
-fn parse(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<TokenRequest, OauthError> {
+/// Where a request came from.
+pub(super) fn origin(peer: SocketAddr, request_id: &RequestId) -> Origin {
+    Origin { source: peer.ip().to_canonical(), request_id: request_id.clone(), certificates: Vec::new() }
+}
+
+/// Checks that the body is a form and all is in it; gives the `Authorization` header.
+pub(super) fn form<'a>(query: Option<&str>, headers: &'a HeaderMap) -> Result<Option<&'a str>, OauthError> {
     if query.is_some_and(|query| !query.is_empty()) {
         return Err(OauthError::InvalidRequest("parameters belong in the body, not in the URL"));
     }
-    for single in [header::CONTENT_TYPE, header::AUTHORIZATION] {
-        if headers.get_all(single).iter().nth(1).is_some() {
-            return Err(OauthError::InvalidRequest("Authorization or Content-Type is repeated"));
-        }
-    }
+    single(headers, &header::CONTENT_TYPE)?;
+    let authorization = authorization(headers);
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(OauthError::InvalidRequest("the body must be application/x-www-form-urlencoded"));
     }
-    let authorization = match headers.get(header::AUTHORIZATION) {
-        Some(value) => Some(value.to_str().map_err(|_| OauthError::InvalidClient)?),
-        None => None,
-    };
-    TokenRequest::parse(body, authorization)
+    authorization
 }
 
-fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
+/// The `Authorization` header.
+pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<&str>, OauthError> {
+    let value = single(headers, &header::AUTHORIZATION)?;
+    value.map(|value| value.to_str().map_err(|_| OauthError::InvalidClient)).transpose()
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, OauthError> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        Some(_) => Err(OauthError::InvalidRequest("Authorization or Content-Type is repeated")),
+        None => Ok(first),
+    }
+}
+
+pub(super) fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
     let status = match fault {
         OauthError::InvalidClient => StatusCode::UNAUTHORIZED,
         OauthError::SlowDown { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -101,7 +118,7 @@ fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
 }
 
 /// An error of RFC 6749 section 5.2. Its texts are ours: nothing of the request is repeated in them (TOK-16).
-fn error(status: StatusCode, code: &str, description: &str, request_id: Option<&RequestId>) -> Response {
+pub(super) fn error(status: StatusCode, code: &str, description: &str, request_id: Option<&RequestId>) -> Response {
     let mut body = json!({ "error": code, "error_description": description });
     if let Some((id, members)) = request_id.zip(body.as_object_mut()) {
         members.insert("request_id".to_owned(), json!(id));
@@ -110,7 +127,7 @@ fn error(status: StatusCode, code: &str, description: &str, request_id: Option<&
 }
 
 /// RFC 6749 section 5.1 asks for both headers.
-fn with_no_store(mut response: Response) -> Response {
+pub(super) fn with_no_store(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
@@ -122,7 +139,7 @@ pub(super) fn unread(status: StatusCode) -> Response {
 }
 
 /// axum adds `Allow`.
-async fn wrong_method() -> Response {
+pub(super) async fn wrong_method() -> Response {
     error(
         StatusCode::METHOD_NOT_ALLOWED,
         "invalid_request",

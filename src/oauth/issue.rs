@@ -11,7 +11,7 @@ use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::Secret;
 use crate::oauth::request::{GrantType, TokenRequest};
-use crate::oauth::{IssuedToken, OauthError, Origin, TokenService};
+use crate::oauth::{IssuedToken, OauthError, Origin, TokenService, narrow};
 
 impl TokenService {
     pub(super) async fn issue(
@@ -24,10 +24,6 @@ impl TokenService {
         if request.grant_type != GrantType::ClientCredentials {
             return Err(OauthError::UnauthorizedClient);
         }
-        if request.narrowing {
-            // Ignoring a narrowing would give out a wider token than was asked for.
-            return Err(OauthError::InvalidAuthorizationDetails);
-        }
         let mailbox = self.target(request, client).await?;
         let (client, mailbox, grant) = parts
             .registry
@@ -38,6 +34,7 @@ impl TokenService {
             return Err(OauthError::InvalidTarget);
         }
         let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
+        let details = narrow::details(request.details.as_deref(), &grant.bounds, &mailbox)?;
         let now = parts.clock.now();
         // A revocation voids what was issued up to its second; a token made right after it is dated after it.
         let floor = client.tokens_valid_after.max(mailbox.tokens_valid_after);
@@ -45,21 +42,28 @@ impl TokenService {
             if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
         let expires_in = i64::from(grant.token_ttl_secs);
         let token_id = token_id(&parts.entropy);
-        let event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
+        let mut event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
             .client(&client.id)
             .mailbox(&mailbox.id)
             .grant(&grant.id)
             .source(origin.source)
             .request(&origin.request_id)
             .detail("jti", token_id.clone())
-            .detail("scope", scopes.to_string());
+            .detail("scope", scopes.to_string())
+            .detail("expires_at", Timestamp::from_secs(issued_at + expires_in).to_rfc3339());
+        if let Some(details) = &details {
+            event = event.detail("authorization_details", details.to_array().to_string());
+        }
         parts.audit.record(event).await.map_err(|_| OauthError::TemporarilyUnavailable)?;
-        let claims = json!({
+        let mut claims = json!({
             "iss": parts.issuer, "sub": client.id, "client_id": client.id, "aud": mailbox.address.to_resource(),
             "scope": scopes, "iat": issued_at, "exp": issued_at + expires_in, "jti": token_id,
         });
+        if let Some((details, members)) = details.as_ref().zip(claims.as_object_mut()) {
+            members.insert("authorization_details".to_owned(), details.to_array());
+        }
         let token = parts.keyset.sign(client.token_alg, &claims.to_string()).ok_or(OauthError::ServerError)?;
-        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes })
+        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes, details })
     }
 
     /// The mailbox that is meant: the one named, the client's default, or the only one it has a grant on.

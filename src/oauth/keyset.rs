@@ -36,6 +36,11 @@ impl Keyset {
         Some(format!("{signed}.{}", base64url(&signature)))
     }
 
+    /// Whether signatures of the key `kid` count now.
+    pub fn knows(&self, kid: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == kid)
+    }
+
     /// Whether the signature is that of the key `kid`, under exactly that key's algorithm (JWT-02).
     pub fn verify(&self, kid: &str, alg: &str, signed: &str, signature: &[u8]) -> bool {
         self.0.iter().find(|(known, _)| known == kid).is_some_and(|(_, signer)| {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::domain::bounds::Bounds;
 use crate::domain::client::Client;
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::Grant;
@@ -26,28 +27,39 @@ pub struct Admitted {
     pub grant: Grant,
     /// What both token and grant allow.
     pub scopes: ScopeSet,
+    /// The grant's bounds, cut down to the token's details.
+    pub bounds: Bounds,
 }
 
 impl Registry {
     /// Lets a verified token in, or not: the grant stands, nothing was revoked since, and the bounds hold.
     pub async fn admit(&self, claims: &Claims, protocol: Protocol, source: IpAddr) -> Result<Admitted, RegistryError> {
+        let admitted = self.standing(claims).await?;
+        let bounded = admitted.bounds.allow_source(source) && admitted.bounds.allow_protocol(protocol);
+        if bounded { Ok(admitted) } else { Err(RegistryError::Denied) }
+    }
+
+    /// What a verified token opens now, apart from where it is shown: the grant stands, and nothing was revoked since.
+    pub async fn standing(&self, claims: &Claims) -> Result<Admitted, RegistryError> {
         let (client, mailbox, grant) = self.grant_for(&claims.client_id, &claims.mailbox).await?;
         let fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
         let in_time = self.clock.now().as_secs() <= claims.expires_at.as_secs() + LATE_SECS;
         let scopes = claims.scopes.intersect(grant.scopes);
-        let bounded = grant.bounds.allow_source(source) && grant.bounds.allow_protocol(protocol);
-        if fresh && in_time && bounded && !scopes.is_empty() {
-            Ok(Admitted { client, mailbox, grant, scopes })
-        } else {
-            Err(RegistryError::Denied)
+        if !fresh || !in_time || scopes.is_empty() || self.is_revoked(&claims.token_id).await? {
+            return Err(RegistryError::Denied);
         }
+        let bounds = match &claims.details {
+            Some(details) => grant.bounds.narrow(details, &mailbox.address),
+            None => grant.bounds.clone(),
+        };
+        Ok(Admitted { client, mailbox, grant, scopes, bounds })
     }
 
     /// Ends sessions on this node whose grant no longer stands or whose time has come, or that an operator ended at another node, and
     /// keeps the roster. Runs until it is dropped.
     pub async fn watch_grants(&self) {
         let mut written = Written::default();
-        let mut seen = None;
+        let (mut seen, mut heeded) = (None, self.clock.now());
         let mut ends: HashMap<GrantId, Option<Timestamp>> = HashMap::new();
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -55,6 +67,9 @@ impl Registry {
             tick.tick().await;
             if let Err(error) = self.check_sessions(&mut seen, &mut ends).await {
                 tracing::warn!(%error, "running sessions could not be checked against their grants");
+            }
+            if let Err(error) = self.heed_revocations(&mut heeded).await {
+                tracing::warn!(%error, "running sessions could not be checked for revoked tokens");
             }
             if let Err(error) = self.keep_roster(&mut written).await {
                 tracing::warn!(%error, "the roster of sessions could not be kept");

@@ -10,9 +10,11 @@ mod grants;
 mod keys;
 mod mailboxes;
 mod operators;
+mod revocations;
 mod roster;
 mod rows;
 pub mod sessions;
+mod tokens;
 
 #[cfg(test)]
 mod breaker_tests;
@@ -25,7 +27,9 @@ pub use crate::registry::clients::NewClient;
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::keys::SigningKey;
+pub use crate::registry::revocations::TokenRef;
 pub use crate::registry::sessions::{SessionHandle, Sessions};
+pub use crate::registry::tokens::{IssuedFilter, IssuedRecord};
 
 use crate::audit::Audit;
 use crate::domain::clock::Clock;

@@ -1,6 +1,6 @@
 //! The sessions that run on this node, and how they are told to end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -8,7 +8,16 @@ use tokio::sync::watch;
 use crate::domain::id::SessionId;
 use crate::domain::session::{EndReason, SessionInfo};
 
-type Running = HashMap<SessionId, (SessionInfo, watch::Sender<Option<EndReason>>)>;
+type Running = HashMap<SessionId, Place>;
+
+/// One session's entry.
+#[derive(Debug)]
+struct Place {
+    info: SessionInfo,
+    /// The `jti` of the token that it was opened with.
+    token_id: String,
+    end: watch::Sender<Option<EndReason>>,
+}
 
 /// The running sessions; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -40,17 +49,17 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a session on the list.
-    pub fn open(&self, info: SessionInfo) -> SessionHandle {
-        let (sender, ended) = watch::channel(None);
+    /// Puts a session on the list, with the `jti` of the token that opened it.
+    pub fn open(&self, info: SessionInfo, token_id: &str) -> SessionHandle {
+        let (end, ended) = watch::channel(None);
         let id = info.id.clone();
-        self.lock().insert(id.clone(), (info, sender));
+        self.lock().insert(id.clone(), Place { info, token_id: token_id.to_owned(), end });
         SessionHandle { sessions: self.clone(), id, ended }
     }
 
     /// What runs now, oldest first.
     pub fn list(&self) -> Vec<SessionInfo> {
-        let mut list: Vec<_> = self.lock().values().map(|(info, _)| info.clone()).collect();
+        let mut list: Vec<_> = self.lock().values().map(|place| place.info.clone()).collect();
         list.sort_by(|left, right| left.id.cmp(&right.id));
         list
     }
@@ -62,10 +71,19 @@ impl Sessions {
 
     /// Tells all sessions that `chosen` picks to end; says how many. A session keeps the first reason it was given.
     pub fn end_where(&self, chosen: impl Fn(&SessionInfo) -> bool, reason: EndReason) -> usize {
+        self.end_places(|place| chosen(&place.info), reason)
+    }
+
+    /// Tells all sessions to end that were opened with one of these tokens; says how many.
+    pub fn end_tokens(&self, token_ids: &HashSet<String>, reason: EndReason) -> usize {
+        self.end_places(|place| token_ids.contains(&place.token_id), reason)
+    }
+
+    fn end_places(&self, chosen: impl Fn(&Place) -> bool, reason: EndReason) -> usize {
         let running = self.lock();
-        let picked = running.values().filter(|(info, _)| chosen(info));
+        let picked = running.values().filter(|place| chosen(place));
         picked
-            .map(|(_, sender)| sender.send_if_modified(|state| state.is_none() && state.replace(reason).is_none()))
+            .map(|place| place.end.send_if_modified(|state| state.is_none() && state.replace(reason).is_none()))
             .filter(|told| *told)
             .count()
     }

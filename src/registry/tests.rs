@@ -79,6 +79,7 @@ impl House {
             expires_at: self.clock.now().plus_secs(300),
             token_id: "t".into(),
             binding: None,
+            details: None,
         }
     }
 
@@ -232,7 +233,7 @@ async fn sessions_are_listed_and_ended_from_another_node_and_a_dead_node_is_forg
     other.sessions = super::Sessions::default();
     other.node = crate::domain::id::NodeId::new(&house.clock, &random::system());
     let info = house.session(&granted);
-    let handle = here.sessions().open(info.clone());
+    let handle = here.sessions().open(info.clone(), "t");
     let mut written = super::roster::Written::default();
     let (mut seen, mut ends) = (None, std::collections::HashMap::new());
     assert!(!other.kill_session(&info.id).await.unwrap(), "not on the roster yet");
@@ -250,7 +251,7 @@ async fn sessions_are_listed_and_ended_from_another_node_and_a_dead_node_is_forg
     here.keep_roster(&mut written).await.unwrap();
     assert!(other.list_sessions().await.unwrap().is_empty());
 
-    let _second = here.sessions().open(house.session(&granted));
+    let _second = here.sessions().open(house.session(&granted), "t");
     here.keep_roster(&mut written).await.unwrap();
     house.clock.advance(15_000);
     here.keep_roster(&mut written).await.unwrap();
@@ -259,7 +260,7 @@ async fn sessions_are_listed_and_ended_from_another_node_and_a_dead_node_is_forg
     house.clock.advance(15_000);
     assert!(other.list_sessions().await.unwrap().is_empty(), "it is dead");
     // Another node clears its rows away; when it wakes up it writes them again.
-    let _busy = other.sessions().open(house.session(&granted));
+    let _busy = other.sessions().open(house.session(&granted), "t");
     house.clock.advance(60_000);
     other.keep_roster(&mut super::roster::Written::default()).await.unwrap();
     for _ in 0..2 {
@@ -333,7 +334,7 @@ async fn two_secrets_live_at_most_and_the_older_ends_with_its_overlap() {
 async fn revocation_ends_sessions_and_refuses_older_tokens() {
     let house = House::new().await;
     let granted = house.granted().await;
-    let handle = house.registry.sessions().open(house.session(&granted));
+    let handle = house.registry.sessions().open(house.session(&granted), "t");
     let claims = house.claims(&granted.0.id);
     house.registry.revoke_client(&Actor::System, &granted.0.id).await.unwrap();
     assert_eq!(*handle.ended().borrow(), Some(EndReason::Revoked));
@@ -351,13 +352,13 @@ async fn a_change_on_another_node_and_the_end_of_time_reach_running_sessions() {
     let (mut seen, mut ends) = (None, std::collections::HashMap::new());
     let mut other = house.registry.clone();
     other.sessions = super::Sessions::default();
-    let handle = house.registry.sessions().open(house.session(&granted));
+    let handle = house.registry.sessions().open(house.session(&granted), "t");
     house.registry.check_sessions(&mut seen, &mut ends).await.unwrap();
     assert_eq!(*handle.ended().borrow(), None);
     other.remove_grant(&Actor::System, &granted.2.id).await.unwrap();
     house.registry.check_sessions(&mut seen, &mut ends).await.unwrap();
     assert_eq!(*handle.ended().borrow(), Some(EndReason::Revoked));
-    let late = house.registry.sessions().open(house.session(&granted));
+    let late = house.registry.sessions().open(house.session(&granted), "t");
     house.clock.advance(60_000);
     house.registry.check_sessions(&mut seen, &mut ends).await.unwrap();
     assert_eq!(*late.ended().borrow(), Some(EndReason::Expired));

@@ -181,7 +181,7 @@ impl Gatekeeper {
             ends_at,
         };
         // Registered before it is recorded: a revocation that comes between the check and here ends it.
-        let handle = self.0.registry.sessions().open(info.clone());
+        let handle = self.0.registry.sessions().open(info.clone(), &claims.token_id);
         let accepted = self
             .session_event(&info, EventCode::LoginAccepted, Outcome::Success)
             .detail("protocol", protocol.as_str())
@@ -193,11 +193,8 @@ impl Gatekeeper {
         if self.0.registry.admit(&claims, protocol, source).await.is_err() {
             return Err(Refusal::of(Fault::Unauthenticated));
         }
-        let rights = Rights {
-            scopes: admitted.scopes,
-            bounds: admitted.grant.bounds,
-            mailbox: admitted.mailbox.address.clone(),
-        };
+        let rights =
+            Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
         Ok(Session { info, rights, mailbox: admitted.mailbox, handle })
     }
 

@@ -1,0 +1,66 @@
+//! `/oauth/introspect` (RFC 7662) and `/oauth/revoke` (RFC 7009).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+
+use crate::domain::id::RequestId;
+use crate::domain::throttle::Throttle;
+use crate::http::admin::Asker;
+use crate::http::{HttpState, oauth};
+use crate::oauth::request::TokenQuery;
+
+pub(super) fn router() -> Router<HttpState> {
+    Router::new()
+        .route("/oauth/introspect", post(introspect))
+        .route("/oauth/revoke", post(revoke))
+        .layer(Extension(Arc::new(Throttle::default())))
+        .method_not_allowed_fallback(oauth::wrong_method)
+}
+
+async fn introspect(
+    State(state): State<HttpState>,
+    (ConnectInfo(peer), Extension(request_id)): (ConnectInfo<SocketAddr>, Extension<RequestId>),
+    asker: Asker,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let authorization = oauth::form(query.as_deref(), &headers);
+    let answer = match asker {
+        Asker::Operator => match authorization.and_then(|_| TokenQuery::token(&body)) {
+            Ok(token) => state.tokens.introspect_any(&token).await,
+            Err(error) => Err(error),
+        },
+        Asker::Other => {
+            let query = authorization.and_then(|header| TokenQuery::parse(&body, header));
+            state.tokens.introspect(query, &oauth::origin(peer, &request_id)).await
+        }
+    };
+    match answer {
+        Ok(answer) => oauth::with_no_store(Json(answer).into_response()),
+        Err(error) => oauth::refused(&error, &request_id),
+    }
+}
+
+async fn revoke(
+    State(state): State<HttpState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(request_id): Extension<RequestId>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let authorization = oauth::form(query.as_deref(), &headers);
+    let query = authorization.and_then(|header| TokenQuery::parse(&body, header));
+    match state.tokens.revoke(query, &oauth::origin(peer, &request_id)).await {
+        Ok(()) => oauth::with_no_store(StatusCode::OK.into_response()),
+        Err(error) => oauth::refused(&error, &request_id),
+    }
+}
