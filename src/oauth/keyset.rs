@@ -80,6 +80,14 @@ impl Keyset {
         Self(vec![key(TokenAlg::EdDsa, "ed"), key(TokenAlg::Es256, "es")].into())
     }
 
+    /// One that does not have the key `kid`.
+    pub(super) fn without(kid: &str) -> Self {
+        let keys = Self::for_tests().0;
+        let pkcs8 = |alg| Signer::from_pkcs8(alg, &sign::generate(alg).unwrap()).unwrap();
+        let left = keys.iter().filter(|(known, _)| known != kid);
+        Self(left.map(|(known, signer)| (known.clone(), pkcs8(signer.alg()))).collect())
+    }
+
     pub(super) fn public_key(&self, kid: &str) -> Option<Vec<u8>> {
         self.0.iter().find(|(known, _)| known == kid).map(|(_, signer)| signer.public_key().to_vec())
     }

@@ -52,6 +52,13 @@ pub enum TokenRejected {
     NotYet,
 }
 
+#[cfg(test)]
+impl Signed {
+    pub(super) fn of(kid: &str, claims: Claims) -> Self {
+        Self { kid: kid.to_owned(), claims, not_before: None }
+    }
+}
+
 impl TokenService {
     /// What a token says, if it is ours, whole, and in its time. Whether its grant still stands is the registry's to say.
     pub fn verify(&self, token: &str) -> Result<Claims, TokenRejected> {

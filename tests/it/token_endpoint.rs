@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use base64::Engine;
 
 use crate::support::gateway::Tool;
-use crate::support::http::{HERE, ask, basic, elsewhere, get, masked, post};
+use crate::support::http::{HERE, ask, basic, elsewhere, get, masked, post, post_to};
 use crate::support::stage::{ADDRESS, PASSWORD, Stage};
 use crate::support::wire::Answer;
 
@@ -372,7 +372,7 @@ fn tok_20_metadata_never_depends_on_the_request() {
 }
 
 #[test]
-fn what_the_metadata_names_works_and_nothing_else_does() {
+fn int_05_what_the_metadata_names_works_and_nothing_else_does() {
     let scene = Scene::new();
     let answer = scene.ask(HERE, get("/.well-known/oauth-authorization-server/oauth"));
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"), "{answer:?}");
@@ -400,12 +400,25 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
         ),
         ("tls_client_auth", String::new(), format!("{GRANT}&client_id={id}&x=tls")),
     ];
-    let named = metadata["token_endpoint_auth_methods_supported"].as_array().expect("methods");
-    for (name, header, form) in methods {
-        let works = scene.ask(HERE, post(&header, &form)).status == 200;
-        assert_eq!(works, named.contains(&name.into()), "{name}");
+    assert_eq!(
+        (path("introspection_endpoint"), path("revocation_endpoint")),
+        ("/oauth/introspect".into(), "/oauth/revoke".into())
+    );
+    for endpoint in ["token", "introspection", "revocation"] {
+        let named = metadata[format!("{endpoint}_endpoint_auth_methods_supported")].as_array().expect("methods");
+        let path = path(&format!("{endpoint}_endpoint"));
+        for (name, header, form) in &methods {
+            let answer = scene.ask(HERE, post_to(&path, header, &format!("{form}&token=x")));
+            assert_eq!(answer.status == 200, named.contains(&(*name).into()), "{name} at {path}: {answer:?}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+        }
+        assert_eq!(named.len(), 2);
     }
-    assert_eq!(named.len(), 2);
+    assert_eq!(metadata["authorization_details_types_supported"], serde_json::json!(["mailbox"]));
+    for (kind, status) in [("mailbox", 200), ("payment_initiation", 400)] {
+        let details = format!("authorization_details=[{{\"type\":\"{kind}\"}}]");
+        assert_eq!(scene.form(&format!("{GRANT}&{details}")).status, status, "{kind}");
+    }
     let scopes = metadata["scopes_supported"].as_array().expect("scopes");
     assert_eq!(scopes.len(), 7);
     for scope in scopes {
@@ -414,20 +427,25 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
     }
     let mut names: Vec<_> = metadata.as_object().expect("an object").keys().map(String::as_str).collect();
     names.sort_unstable();
-    // Nothing that is not served: no signing of assertions, no introspection, no revocation, no DPoP.
+    // Nothing that is not served: no signing of assertions, no DPoP.
     assert_eq!(
         names,
         [
+            "authorization_details_types_supported",
             "grant_types_supported",
+            "introspection_endpoint",
+            "introspection_endpoint_auth_methods_supported",
             "issuer",
             "jwks_uri",
             "response_types_supported",
+            "revocation_endpoint",
+            "revocation_endpoint_auth_methods_supported",
             "scopes_supported",
             "token_endpoint",
             "token_endpoint_auth_methods_supported"
         ]
     );
-    for absent in ["/oauth/introspect", "/oauth/revoke", "/oauth/register"] {
+    for absent in ["/oauth/authorize", "/oauth/userinfo", "/oauth/register"] {
         let answer = scene.ask(HERE, get(absent));
         assert_eq!((answer.status, answer.header("cache-control")), (404, Some("no-store")), "{absent}");
     }

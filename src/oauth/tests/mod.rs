@@ -1,4 +1,5 @@
 //! The token service's promises.
 
 mod jwt;
+mod memory;
 mod service;

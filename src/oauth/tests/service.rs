@@ -31,8 +31,8 @@ use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
 
 /// One node.
-struct Node {
-    tokens: TokenService,
+pub(super) struct Node {
+    pub(super) tokens: TokenService,
     registry: Registry,
     audit: Audit,
 }
@@ -55,7 +55,12 @@ impl Node {
         Self { tokens, registry, audit }
     }
 
-    async fn ask(&self, source: &str, body: &str, authorization: Option<&str>) -> Result<IssuedToken, OauthError> {
+    pub(super) async fn ask(
+        &self,
+        source: &str,
+        body: &str,
+        authorization: Option<&str>,
+    ) -> Result<IssuedToken, OauthError> {
         let source: IpAddr = source.parse().unwrap();
         let request_id = "req_0123456789ab".parse::<RequestId>().unwrap();
         let request = TokenRequest::parse(body.as_bytes(), authorization);
@@ -69,9 +74,9 @@ impl Node {
 }
 
 /// A node, and a client with a reading grant on a mailbox.
-struct House {
-    node: Node,
-    clock: Clock,
+pub(super) struct House {
+    pub(super) node: Node,
+    pub(super) clock: Clock,
     store: Store,
     client: ClientId,
     mailbox: MailboxId,
@@ -80,7 +85,7 @@ struct House {
 }
 
 impl House {
-    async fn new(token_alg: TokenAlg) -> Self {
+    pub(super) async fn new(token_alg: TokenAlg) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("m.db").display());
         let clock = Clock::manual(Timestamp(1_800_000_000_000));
@@ -102,7 +107,7 @@ impl House {
         Self { node, clock, store, client: client.id, mailbox, secret, _folder: folder }
     }
 
-    fn body(&self) -> String {
+    pub(super) fn body(&self) -> String {
         body(self.client.as_str(), &self.secret)
     }
 }
