@@ -1,4 +1,5 @@
-//! OAuth and JWT libraries that people really use, run unchanged: discovery, a token by either method, and its check by our keys.
+//! OAuth and JWT libraries that people really use, run unchanged: discovery, a token by either method, its check by our keys, its
+//! introspection and its end.
 
 use std::path::Path;
 

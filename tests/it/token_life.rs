@@ -129,7 +129,7 @@ fn int_02_an_inactive_answer_has_exactly_one_member() {
     crate::support::wait_for("the token to expire", crate::support::PATIENCE, || {
         (introspect(gateway, &short, &token).body == INACTIVE).then_some(())
     });
-    // What a token stands on counts as well: the client, the mailbox, the grant.
+    // What a token stands on counts as well: the grant, the client, the mailbox.
     let grants: Value =
         serde_json::from_str(&gateway.manage_ok(&["grant", "list", "--format", "json"], b"")).expect("JSON");
     let theirs = |id: &str| {
@@ -137,15 +137,16 @@ fn int_02_an_inactive_answer_has_exactly_one_member() {
         let found = all.iter().find(|grant| grant["client_id"] == id).expect("a grant");
         found["id"].as_str().expect("an id").to_owned()
     };
-    let token = gateway.token(&other, ADDRESS);
-    gateway.manage_ok(&["revoke", "--client", &other.id], b"");
-    inactive(&introspect(gateway, &other, &token));
-    let token = gateway.token(&other, ADDRESS);
-    gateway.manage_ok(&["revoke", "--mailbox", ADDRESS], b"");
-    inactive(&introspect(gateway, &other, &token));
-    let token = gateway.token(&other, ADDRESS);
+    let third = gateway.add_tool("three", ADDRESS, "backup");
+    let tokens = [&tool, &other, &third].map(|tool| (tool, gateway.token(tool, ADDRESS)));
+    let standing = || tokens.each_ref().map(|(tool, token)| introspect(gateway, tool, token).body != INACTIVE);
+    assert_eq!(standing(), [true, true, true]);
     gateway.manage_ok(&["grant", "remove", &theirs(&other.id)], b"");
-    inactive(&introspect(gateway, &other, &token));
+    assert_eq!(standing(), [true, false, true]);
+    gateway.manage_ok(&["revoke", "--client", &third.id], b"");
+    assert_eq!(standing(), [true, false, false]);
+    gateway.manage_ok(&["revoke", "--mailbox", ADDRESS], b"");
+    assert_eq!(standing(), [false, false, false]);
 }
 
 #[test]
