@@ -17,8 +17,7 @@ impl TokenService {
         query: Result<TokenQuery, OauthError>,
         origin: &Origin,
     ) -> Result<Value, OauthError> {
-        let query = self.ask(query, origin).await?;
-        let (client, token) = query;
+        let (client, token) = self.ask(query, origin).await?;
         self.active(&token, Some(&client)).await
     }
 
@@ -72,11 +71,11 @@ impl TokenService {
         origin: &Origin,
     ) -> Result<(Client, Secret<AccessToken>), OauthError> {
         let (proof, token) = match query {
-            Ok(query) => (Ok(query.proof), Some(query.token)),
-            Err(error) => (Err(error), None),
+            Ok(query) => (Ok(query.proof), query.token),
+            Err(error) => (Err(error.clone()), Err(error)),
         };
         let client = self.identify(proof, origin).await?;
-        token.map(|token| (client, token)).ok_or(OauthError::ServerError)
+        Ok((client, token?))
     }
 
     /// Verified now, not revoked, client, mailbox and grant standing now. Bounds on where it is shown cannot be judged here.

@@ -24,8 +24,8 @@ pub struct TokenRequest {
 pub struct TokenQuery {
     /// Who asks, and what proves it.
     pub proof: ClientProof,
-    /// The token.
-    pub token: Secret<AccessToken>,
+    /// The token, or why there is none: looked at after who asks.
+    pub token: Result<Secret<AccessToken>, OauthError>,
 }
 
 /// What a client proves itself with.
@@ -80,7 +80,7 @@ impl TokenQuery {
     /// Reads the form body and the `Authorization` header. `token_type_hint` is not needed: a token's own form says what it is.
     pub fn parse(body: &[u8], authorization: Option<&str>) -> Result<Self, OauthError> {
         let proof = ClientProof::parse(body, authorization)?;
-        Ok(Self { proof, token: Self::token(body)? })
+        Ok(Self { proof, token: Self::token(body) })
     }
 
     /// Reads the token alone, for a caller who is known already.

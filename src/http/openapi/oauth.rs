@@ -149,10 +149,9 @@ pub(super) fn schemas() -> Map<String, Value> {
         ),
         (
             "TokenQuery",
-            json!({ "type": "object", "required": ["token"], "properties": {
-                "token": { "type": "string", "format": "password", "writeOnly": true }, "token_type_hint": text, "client_id": text,
-                "client_secret": { "type": "string", "format": "password", "writeOnly": true },
-            } }),
+            json!({ "type": "object", "required": ["token"],
+                "description": "The client's own proof may stand here too, as in a TokenRequest", "properties": {
+                    "token": { "type": "string", "minLength": 1, "format": "password", "writeOnly": true }, "token_type_hint": text } }),
         ),
         (
             "Introspection",
