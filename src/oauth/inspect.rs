@@ -43,19 +43,17 @@ impl TokenService {
         revoked.map_err(|error| OauthError::of(&error, OauthError::ServerError))
     }
 
-    /// The client behind a request that asks for nothing but to be known. Failures count and are recorded as at the token endpoint.
+    /// The client behind a request about what it has already. A proof that fails counts and is recorded as at the token endpoint; a request
+    /// without any is no guess, and costs nothing.
     pub async fn identify(
         &self,
         proof: Result<ClientProof, OauthError>,
         origin: &Origin,
     ) -> Result<Client, OauthError> {
         self.must_not_wait(origin)?;
-        let named = proof.as_ref().ok().and_then(|proof| proof.client_id()?.parse().ok());
-        let known = match proof {
-            Ok(proof) => self.authenticate(&proof, origin).await,
-            Err(error) => Err(error),
-        };
-        match known {
+        let proof = proof?;
+        let named = proof.client_id().and_then(|id| id.parse().ok());
+        match self.authenticate(&proof, origin).await {
             Ok(client) => Ok(client),
             Err(error) => {
                 self.count_failure(&error, origin)?;
