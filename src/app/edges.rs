@@ -109,6 +109,13 @@ impl Edges {
         self.sockets.iter().find(|(known, _)| *known == port).and_then(|(_, socket)| socket.local_addr().ok())
     }
 
+    /// Where tools find the mail listeners.
+    fn mail_places(&self, hostname: &str) -> Arc<[(&'static str, String)]> {
+        let ports = [Port::Imaps, Port::Imap, Port::Smtps, Port::Submission];
+        let places = ports.into_iter().filter_map(|port| Some((port, self.address(port)?)));
+        places.map(|(port, address)| (port.as_str(), format!("{hostname}:{}", address.port()))).collect()
+    }
+
     /// Starts serving.
     pub(super) async fn start(
         self,
@@ -149,6 +156,7 @@ impl Edges {
             audit: services.audit.clone(),
             clock: services.clock.clone(),
             entropy: services.entropy.clone(),
+            places: self.mail_places(&config.server.hostname),
         });
         let places = Arc::new(Semaphore::new(config.limits.max_connections));
         let shutdown = CancellationToken::new();

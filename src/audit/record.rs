@@ -143,7 +143,7 @@ impl Record {
     }
 
     /// Reads a row. Detail that is not ours reads as empty, and so breaks the hash.
-    pub(in crate::audit) fn from_row(row: &Row) -> Result<Self, StoreError> {
+    pub fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             seq: row.int(0)?,
             at: Timestamp(row.int(1)?),

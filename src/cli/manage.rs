@@ -69,7 +69,7 @@ pub(super) enum Manage {
         #[command(flatten)]
         common: Common,
     },
-    /// End all tokens and sessions of a client or mailbox, at once
+    /// End all tokens and sessions of a client or mailbox, or one token and its sessions, at once
     Revoke {
         #[command(flatten)]
         revoke: Revoke,

@@ -32,15 +32,18 @@ pub(super) struct Revoke {
     /// Mailbox: id or address
     #[arg(long)]
     mailbox: Option<String>,
+    /// One access token: its jti
+    #[arg(long, value_name = "JTI")]
+    token: Option<String>,
 }
 
 impl Revoke {
     /// The call that it stands for.
     pub(super) fn call(self) -> Call {
-        let path = match (self.client, self.mailbox) {
-            (Some(client), _) => format!("/clients/{}/revoke", segment(&client)),
-            (None, mailbox) => format!("/mailboxes/{}/revoke", segment(&mailbox.unwrap_or_default())),
-        };
-        (Method::POST, path, None)
+        match (self.client, self.mailbox, self.token) {
+            (Some(client), ..) => (Method::POST, format!("/clients/{}/revoke", segment(&client)), None),
+            (_, Some(mailbox), _) => (Method::POST, format!("/mailboxes/{}/revoke", segment(&mailbox)), None),
+            (.., token) => (Method::DELETE, format!("/tokens/{}", segment(&token.unwrap_or_default())), None),
+        }
     }
 }

@@ -87,6 +87,11 @@ impl AddressPattern {
             Self::Domain(_) | Self::Any => *self == Self::Any || self == other,
         }
     }
+
+    /// What both let through: of two patterns one lies within the other, or they have nothing in common.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        if self.covers(other) { Some(other.clone()) } else { other.covers(self).then(|| self.clone()) }
+    }
 }
 
 impl FromStr for AddressPattern {

@@ -71,6 +71,8 @@ codes! {
     TokenIssued = "token.issued";
     /// A token request was refused.
     TokenRefused = "token.refused";
+    /// One access token was revoked; its sessions end.
+    TokenRevoked = "token.revoked";
     /// All tokens and sessions of a client or mailbox were ended.
     Revoked = "revoked";
     /// A tool logged in at a mail listener.

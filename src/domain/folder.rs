@@ -82,6 +82,11 @@ impl FolderPattern {
         let reach = self.segments.len() + usize::from(self.and_below);
         path.0.len() < reach && self.segments.starts_with(&path.0)
     }
+
+    /// What both let through: of two patterns one lies within the other, or they have nothing in common.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        if self.covers(other) { Some(other.clone()) } else { other.covers(self).then(|| self.clone()) }
+    }
 }
 
 impl FromStr for FolderPattern {

@@ -6,6 +6,7 @@ pub mod client;
 pub mod client_auth;
 pub mod clock;
 pub mod credential;
+pub mod details;
 pub mod distinguished_name;
 pub mod entropy;
 pub mod event;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::address::MailAddress;
 use crate::domain::clock::Timestamp;
+use crate::domain::details::MailboxDetails;
 use crate::domain::id::ClientId;
 use crate::domain::scope::ScopeSet;
 
@@ -31,6 +32,8 @@ pub struct Claims {
     pub binding: Option<Binding>,
     /// `src`: the address that it was asked for from, where its grant pins it to that (see `Pin`).
     pub source: Option<IpAddr>,
+    /// `authorization_details`: what is left of the grant's bounds; without it all of them.
+    pub details: Option<MailboxDetails>,
 }
 
 /// The proof-of-possession tie of a token (RFC 7800).

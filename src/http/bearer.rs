@@ -1,7 +1,7 @@
 //! Who asks with a tool's token: reads `Authorization` and `DPoP`, and answers what is not good with the challenge that says what is
 //! (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9728 section 5.1).
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -39,6 +39,20 @@ impl FromRequestParts<HttpState> for Bearer {
         let shown =
             Presented { scheme, token, proof: proof.as_deref(), method: parts.method.as_str(), path: parts.uri.path() };
         state.tokens.admit(&shown, &origin).await.map(Self).map_err(|error| refused(Some(scheme), error))
+    }
+}
+
+/// Where a client may prove itself instead: `None` when the request shows something else than a token.
+impl OptionalFromRequestParts<HttpState> for Bearer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Option<Self>, Response> {
+        let shows_other =
+            parts.headers.contains_key(header::AUTHORIZATION) && matches!(presented(&parts.headers), Ok(None));
+        if shows_other {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<HttpState>>::from_request_parts(parts, state).await.map(Some)
     }
 }
 
@@ -92,13 +106,19 @@ fn challenge(state: &HttpState, tried: Option<Scheme>, error: Option<&NotAdmitte
     if status.is_server_error() {
         return response;
     }
-    let metadata = format!("resource_metadata=\"{}\"", state.tokens.resource_metadata_url());
     let wrong = match error {
         // RFC 6750 section 3.1: who showed nothing is told of no error.
         None => String::new(),
         Some(_) => format!("error=\"{code}\", error_description=\"{description}\", "),
     };
-    let said = |scheme| if tried.is_none_or(|tried| tried == scheme) { wrong.as_str() } else { "" };
+    let response = offer(state, tried, &wrong, response);
+    if tried == Some(Scheme::Dpop) { with_nonce(state, response) } else { response }
+}
+
+/// Adds the challenges of both schemes, that of the one that was tried first and with what is wrong.
+pub(super) fn offer(state: &HttpState, tried: Option<Scheme>, wrong: &str, mut response: Response) -> Response {
+    let metadata = format!("resource_metadata=\"{}\"", state.tokens.resource_metadata_url());
+    let said = |scheme| if tried.is_none_or(|tried| tried == scheme) { wrong } else { "" };
     let bearer = format!("Bearer realm=\"mailwarden\", {}{metadata}", said(Scheme::Bearer));
     let dpop = format!("DPoP {}algs=\"{}\", {metadata}", said(Scheme::Dpop), DPOP_ALGS.join(" "));
     let lines = if tried == Some(Scheme::Dpop) { [dpop, bearer] } else { [bearer, dpop] };
@@ -107,5 +127,5 @@ fn challenge(state: &HttpState, tried: Option<Scheme>, error: Option<&NotAdmitte
             response.headers_mut().append(header::WWW_AUTHENTICATE, value);
         }
     }
-    if tried == Some(Scheme::Dpop) { with_nonce(state, response) } else { response }
+    response
 }

@@ -4,6 +4,7 @@ mod admin;
 mod bearer;
 mod body;
 mod envelope;
+mod inspect;
 mod me;
 mod oauth;
 mod openapi;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Randomness.
     pub entropy: Entropy,
+    /// Where tools find the mail listeners: name and HOST:PORT.
+    pub places: Arc<[(&'static str, String)]>,
 }
 
 impl HttpState {
@@ -66,6 +69,8 @@ pub fn router(state: HttpState) -> Router {
     let (api, described) = OpenApiRouter::new().nest("/api/v1", admin::router()).split_for_parts();
     Router::new()
         .merge(oauth::router())
+        .merge(inspect::router())
+        .merge(me::router())
         .merge(api)
         .merge(openapi::router(&described))
         .layer(middleware::from_fn_with_state(state.clone(), envelope::envelope))

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -12,8 +12,8 @@ use serde_json::json;
 use crate::domain::id::RequestId;
 use crate::domain::signing_key::JWKS_MAX_AGE_SECS;
 use crate::domain::token::Binding;
+use crate::http::HttpState;
 use crate::http::bearer::{proof, with_nonce};
-use crate::http::{HttpState, me};
 use crate::oauth::request::TokenRequest;
 use crate::oauth::{OauthError, Origin};
 
@@ -27,8 +27,6 @@ pub(super) fn router() -> Router<HttpState> {
         .route("/oauth/jwks", get(jwks))
         .route("/.well-known/oauth-authorization-server/oauth", get(metadata))
         .route("/oauth/.well-known/openid-configuration", get(metadata))
-        .route("/oauth/me", get(me::me))
-        .route("/.well-known/oauth-protected-resource/oauth/me", get(me::metadata))
         .method_not_allowed_fallback(wrong_method)
 }
 
@@ -39,14 +37,18 @@ async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let request = parse(query.as_deref(), &headers, &body);
+    let request = form(query.as_deref(), &headers)
+        .and_then(|header| TokenRequest::parse(&body, header))
+        .and_then(|request| Ok(TokenRequest { dpop: proof(&headers)?, ..request }));
     let sent_proof = headers.contains_key("dpop");
     let response = match state.tokens.token(request, &origin).await {
         Ok(issued) => {
             let token = issued.token.expose_text(str::to_owned);
             let scope = issued.scopes.to_string();
             let token_type = if matches!(issued.binding, Some(Binding::Dpop(_))) { "DPoP" } else { "Bearer" };
-            let body = Answer { access_token: token, token_type, expires_in: issued.expires_in, scope };
+            let authorization_details = issued.details.map(|details| details.to_array());
+            let body =
+                Answer { access_token: token, token_type, expires_in: issued.expires_in, scope, authorization_details };
             with_no_store(Json(body).into_response())
         }
         Err(error) => {
@@ -65,31 +67,41 @@ struct Answer {
     token_type: &'static str,
     expires_in: i64,
     scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<serde_json::Value>,
 }
 
-fn parse(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<TokenRequest, OauthError> {
+/// Checks that the body is a form and all is in it; gives the `Authorization` header.
+pub(super) fn form<'a>(query: Option<&str>, headers: &'a HeaderMap) -> Result<Option<&'a str>, OauthError> {
     if query.is_some_and(|query| !query.is_empty()) {
         return Err(OauthError::InvalidRequest("parameters belong in the body, not in the URL"));
     }
-    for single in [header::CONTENT_TYPE, header::AUTHORIZATION] {
-        if headers.get_all(single).iter().nth(1).is_some() {
-            return Err(OauthError::InvalidRequest("Authorization or Content-Type is repeated"));
-        }
-    }
+    single(headers, &header::CONTENT_TYPE)?;
+    let authorization = authorization(headers);
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(OauthError::InvalidRequest("the body must be application/x-www-form-urlencoded"));
     }
-    let authorization = match headers.get(header::AUTHORIZATION) {
-        Some(value) => Some(value.to_str().map_err(|_| OauthError::InvalidClient)?),
-        None => None,
-    };
-    let dpop = proof(headers)?;
-    Ok(TokenRequest { dpop, ..TokenRequest::parse(body, authorization)? })
+    authorization
 }
 
-fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
+/// The `Authorization` header.
+pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<&str>, OauthError> {
+    let value = single(headers, &header::AUTHORIZATION)?;
+    value.map(|value| value.to_str().map_err(|_| OauthError::InvalidClient)).transpose()
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, OauthError> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        Some(_) => Err(OauthError::InvalidRequest("Authorization or Content-Type is repeated")),
+        None => Ok(first),
+    }
+}
+
+pub(super) fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
     let status = match fault {
         OauthError::InvalidClient => StatusCode::UNAUTHORIZED,
         OauthError::SlowDown { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -129,7 +141,7 @@ pub(super) fn error(status: StatusCode, code: &str, description: &str, request_i
 }
 
 /// RFC 6749 section 5.1 asks for both headers.
-fn with_no_store(mut response: Response) -> Response {
+pub(super) fn with_no_store(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
@@ -141,7 +153,7 @@ pub(super) fn unread(status: StatusCode) -> Response {
 }
 
 /// axum adds `Allow`.
-async fn wrong_method() -> Response {
+pub(super) async fn wrong_method() -> Response {
     error(
         StatusCode::METHOD_NOT_ALLOWED,
         "invalid_request",

@@ -9,6 +9,7 @@ use crate::domain::address::MailAddress;
 use crate::domain::client::Client;
 use crate::domain::client_auth::{ClientAuth, RequiredBinding};
 use crate::domain::clock::Timestamp;
+use crate::domain::details::MailboxDetails;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::id::ClientId;
@@ -18,7 +19,7 @@ use crate::domain::token::Binding;
 use crate::oauth::bound::thumbprint;
 use crate::oauth::dpop::Occasion;
 use crate::oauth::request::{GrantType, TokenRequest};
-use crate::oauth::{IssuedToken, OauthError, Origin, TokenService};
+use crate::oauth::{IssuedToken, OauthError, Origin, TokenService, narrow};
 
 impl TokenService {
     pub(super) async fn issue(
@@ -31,10 +32,6 @@ impl TokenService {
         if request.grant_type != GrantType::ClientCredentials {
             return Err(OauthError::UnauthorizedClient);
         }
-        if request.narrowing {
-            // Ignoring a narrowing would give out a wider token than was asked for.
-            return Err(OauthError::InvalidAuthorizationDetails);
-        }
         let mailbox = self.target(request, client).await?;
         let footing = parts
             .registry
@@ -46,6 +43,7 @@ impl TokenService {
             return Err(OauthError::InvalidTarget);
         }
         let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
+        let details = narrow::details(request.details.as_deref(), &grant.bounds, mailbox)?;
         let binding = self.binding(client, request, origin).await?;
         let now = parts.clock.now();
         // A revocation voids what was issued up to its second; a token made right after it is dated after it.
@@ -61,7 +59,11 @@ impl TokenService {
             .source(origin.source)
             .request(&origin.request_id)
             .detail("jti", token_id.clone())
-            .detail("scope", scopes.to_string());
+            .detail("scope", scopes.to_string())
+            .detail("expires_at", Timestamp::from_secs(issued_at + expires_in).to_rfc3339());
+        if let Some(details) = &details {
+            event = event.detail("authorization_details", details.to_array().to_string());
+        }
         match &binding {
             None => (),
             Some(Binding::Dpop(key)) => event = event.detail("jkt", key.clone()),
@@ -79,6 +81,7 @@ impl TokenService {
             exp: issued_at + expires_in,
             jti: &token_id,
             cnf: binding.as_ref(),
+            authorization_details: details.as_ref().map(MailboxDetails::to_array),
             src: grant.bounds.pin.filter(|pin| pin.source).map(|_| origin.source.to_canonical()),
         };
         let claims = serde_json::to_string(&claims).map_err(|_| OauthError::ServerError)?;
@@ -86,7 +89,7 @@ impl TokenService {
         let token = parts.keyset.sign(client.token_alg, &claims);
         recording.durable().await.map_err(unavailable)?;
         let token = token.ok_or(OauthError::ServerError)?;
-        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes, binding })
+        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes, binding, details })
     }
 
     /// What the token is tied to: what it must be, the key of the proof that came with the request, or the certificate that proved the
@@ -149,6 +152,8 @@ struct Payload<'a> {
     cnf: Option<&'a Binding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     src: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<serde_json::Value>,
 }
 
 /// What is given of `granted`: exactly what is asked for, or all of it when nothing is named. Never more (TOK-09, TOK-10).

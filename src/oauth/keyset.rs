@@ -122,6 +122,12 @@ impl Keyset {
         Some(format!("{signed}.{}", base64url(&signature)))
     }
 
+    /// Whether signatures of the key `kid` count now.
+    pub fn knows(&self, kid: &str) -> bool {
+        let now = self.0.clock.now();
+        self.held().iter().any(|held| held.key.kid == kid && held.key.state(now).is_some())
+    }
+
     /// Whether the signature is that of the key `kid`, under exactly that key's algorithm (JWT-02). A key that only begins to sign counts:
     /// the clock of the node that signed may be ahead.
     pub fn verify(&self, kid: &str, alg: &str, signed: &str, signature: &[u8]) -> bool {
@@ -188,6 +194,14 @@ impl Keyset {
 
     fn signer(&self, kid: &str) -> Option<Arc<Signer>> {
         self.held().iter().find(|held| held.key.kid == kid).map(|held| Arc::clone(&held.signer))
+    }
+
+    /// One that does not have the key `kid`.
+    pub(super) fn without(kid: &str) -> Self {
+        let held = Self::for_tests().held();
+        let left = held.iter().filter(|held| held.key.kid != kid);
+        let left = left.map(|held| Held { key: held.key.clone(), signer: Arc::clone(&held.signer) });
+        Self::of(Clock::manual(crate::domain::clock::Timestamp(1)), left.collect())
     }
 
     pub(super) fn public_key(&self, kid: &str) -> Option<Vec<u8>> {

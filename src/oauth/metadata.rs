@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::domain::details::MailboxDetails;
 use crate::oauth::{DPOP_ALGS, TokenService};
 
 impl TokenService {
@@ -26,6 +27,11 @@ impl TokenService {
             "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA", "Ed25519", "RS256"],
             // RFC 8705 section 3.3.
             "tls_client_certificate_bound_access_tokens": true,
+            "introspection_endpoint": format!("{issuer}/introspect"),
+            "introspection_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint": format!("{issuer}/revoke"),
+            "revocation_endpoint_auth_methods_supported": methods,
+            "authorization_details_types_supported": [MailboxDetails::TYPE],
             "scopes_supported": scopes,
             "dpop_signing_alg_values_supported": DPOP_ALGS,
         })

@@ -4,15 +4,18 @@ mod bound;
 pub mod client_auth;
 mod client_ca;
 mod dpop;
+mod inspect;
 mod issue;
 pub mod jose;
 pub mod keyset;
 mod metadata;
+mod narrow;
 mod nonce;
 mod presented;
 pub mod request;
 #[cfg(test)]
 mod tests;
+mod verified;
 mod verify;
 
 use std::net::IpAddr;
@@ -21,6 +24,7 @@ use std::sync::Arc;
 use crate::audit::Audit;
 use crate::domain::client::Client;
 use crate::domain::clock::Clock;
+use crate::domain::details::MailboxDetails;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
@@ -32,6 +36,7 @@ use crate::domain::token::Binding;
 use crate::oauth::client_auth::keys::KeyCache;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
+use crate::oauth::verified::Verified;
 use crate::registry::Registry;
 
 pub use bound::{check_binding, thumbprint};
@@ -55,6 +60,7 @@ struct Parts {
     throttle: Throttle,
     client_ca: Option<ClientCa>,
     keys: KeyCache,
+    verified: Verified,
 }
 
 /// Where a token request came from.
@@ -79,6 +85,8 @@ pub struct IssuedToken {
     pub scopes: ScopeSet,
     /// What it is bound to.
     pub binding: Option<Binding>,
+    /// What of the grant it is narrowed to, if that was asked for.
+    pub details: Option<MailboxDetails>,
 }
 
 /// Why there is no token: the codes of RFC 6749 section 5.2, RFC 8707 and RFC 9396.
@@ -103,8 +111,8 @@ pub enum OauthError {
     /// `resource` is malformed, unknown or not granted.
     #[error("resource must be mailto:ADDRESS of a mailbox that this client has a grant on")]
     InvalidTarget,
-    /// Narrowing is not served.
-    #[error("authorization_details is not supported")]
+    /// `authorization_details` are malformed, of a type that is not served, or wider than the grant.
+    #[error("authorization_details must be one element of the type mailbox, all of it within the grant")]
     InvalidAuthorizationDetails,
     /// The proof of possession is missing or not good (RFC 9449 section 5).
     #[error("{0}")]
@@ -164,10 +172,10 @@ impl TokenService {
         clock: Clock,
         entropy: Entropy,
     ) -> Self {
-        let throttle = Throttle::default();
+        let (throttle, verified) = (Throttle::default(), Verified::default());
         let keys = KeyCache::new(registry.dialer().clone(), clock.clone());
         let client_ca = None;
-        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle, client_ca, keys }))
+        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle, client_ca, keys, verified }))
     }
 
     /// With authorities whose certificates prove clients; to be said before the service is cloned.
@@ -185,7 +193,6 @@ impl TokenService {
         request: Result<TokenRequest, OauthError>,
         origin: &Origin,
     ) -> Result<IssuedToken, OauthError> {
-        let parts = &*self.0;
         self.must_not_wait(origin)?;
         let mut named = request.as_ref().ok().and_then(|request| request.proof.client_id()?.parse::<ClientId>().ok());
         let mut actor = Actor::Anonymous;
@@ -201,21 +208,36 @@ impl TokenService {
                 }
             },
             Err(error) => {
-                // Counted before it costs an audit write. Of many that came at once, those past the limit cost none.
-                self.must_not_wait(origin)?;
-                if !matches!(error, OauthError::TemporarilyUnavailable | OauthError::ServerError) {
-                    parts.throttle.failed(origin.source, parts.clock.now());
-                }
+                self.count_failure(&error, origin)?;
                 error
             }
         };
+        self.record_refusal(&error, actor, named, origin).await?;
+        Err(error)
+    }
+
+    /// Counts a failed authentication before it costs an audit write. Of many that came at once, those past the limit cost none.
+    fn count_failure(&self, error: &OauthError, origin: &Origin) -> Result<(), OauthError> {
+        self.must_not_wait(origin)?;
+        if !matches!(error, OauthError::TemporarilyUnavailable | OauthError::ServerError) {
+            self.0.throttle.failed(origin.source, self.0.clock.now());
+        }
+        Ok(())
+    }
+
+    async fn record_refusal(
+        &self,
+        error: &OauthError,
+        actor: Actor,
+        named: Option<ClientId>,
+        origin: &Origin,
+    ) -> Result<(), OauthError> {
         let mut event = AuditEvent::new(EventCode::TokenRefused, actor, Outcome::Denied)
             .source(origin.source)
             .request(&origin.request_id)
             .detail("error", error.code());
         event.client_id = named;
-        parts.audit.record(event).await.map_err(|_| OauthError::TemporarilyUnavailable)?;
-        Err(error)
+        self.0.audit.record(event).await.map(drop).map_err(|_| OauthError::TemporarilyUnavailable)
     }
 
     /// Who asks. Nothing of what is asked for is looked at before that is known.
@@ -234,6 +256,11 @@ impl TokenService {
             Some(retry_after) => Err(OauthError::SlowDown { retry_after }),
             None => Ok(()),
         }
+    }
+
+    /// The exact `iss`.
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer
     }
 
     /// The public keys (RFC 7517).

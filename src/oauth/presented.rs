@@ -64,17 +64,15 @@ impl TokenService {
     pub async fn admit(&self, shown: &Presented<'_>, origin: &Origin) -> Result<Claims, NotAdmitted> {
         let invalid = NotAdmitted::InvalidToken("the token is not valid, or no longer");
         let claims = self.verify(shown.token).map_err(|_| invalid.clone())?;
-        let stands = self.0.registry.grant_for(&claims.client_id, &claims.mailbox).await;
-        let (client, mailbox, grant) =
-            stands.map_err(|error| match OauthError::of(&error, OauthError::InvalidTarget) {
-                OauthError::InvalidTarget => invalid.clone(),
-                other => other.into(),
-            })?;
-        let is_fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
-        if !is_fresh || !grant.bounds.allow_source(origin.source) {
+        let stands = self.0.registry.standing(&claims).await;
+        let found = stands.map_err(|error| match OauthError::of(&error, OauthError::InvalidTarget) {
+            OauthError::InvalidTarget => invalid.clone(),
+            other => other.into(),
+        })?;
+        if !found.bounds.allow_source(origin.source) {
             return Err(invalid);
         }
-        let required = client.required_binding;
+        let required = found.client.required_binding;
         match (&claims.binding, shown.scheme) {
             (Some(Binding::Dpop(key)), Scheme::Dpop) => {
                 self.check_possession(key, shown, required == RequiredBinding::Dpop).await?;

@@ -1,7 +1,7 @@
 //! A token request, parsed strictly (RFC 6749 sections 2.3, 3.2, 4.4). What it asks for is judged after who asks.
 
 use crate::crypto::encoding::from_base64;
-use crate::domain::secret::{ClientAssertion, ClientSecret, Secret};
+use crate::domain::secret::{AccessToken, ClientAssertion, ClientSecret, Secret};
 use crate::oauth::OauthError;
 
 /// What a client asks for.
@@ -15,10 +15,19 @@ pub struct TokenRequest {
     pub scope: Option<String>,
     /// The mailbox it names.
     pub resource: Option<String>,
-    /// Whether it asks for a narrowing by `authorization_details`.
-    pub narrowing: bool,
+    /// The narrowing that it asks for: the text of `authorization_details`.
+    pub details: Option<String>,
     /// The proof of possession in its `DPoP` header (RFC 9449).
     pub dpop: Option<String>,
+}
+
+/// What is asked about a token, or to be done to it (RFC 7009 section 2.1, RFC 7662 section 2.1).
+#[derive(Debug)]
+pub struct TokenQuery {
+    /// Who asks, and what proves it.
+    pub proof: ClientProof,
+    /// The token, or why there is none: looked at after who asks.
+    pub token: Result<Secret<AccessToken>, OauthError>,
 }
 
 /// What a client proves itself with.
@@ -72,29 +81,38 @@ const TWO_AUTHENTICATIONS: OauthError = OauthError::InvalidRequest("more than on
 impl TokenRequest {
     /// Reads the form body and the `Authorization` header. Unknown parameters are ignored, empty ones count as absent.
     pub fn parse(body: &[u8], authorization: Option<&str>) -> Result<Self, OauthError> {
-        let mut fields: [(&str, Option<String>); 8] = [
-            ("grant_type", None),
-            ("client_id", None),
-            ("client_secret", None),
-            ("scope", None),
-            ("resource", None),
-            ("client_assertion", None),
-            ("client_assertion_type", None),
-            ("authorization_details", None),
-        ];
-        for (name, value) in form_urlencoded::parse(body) {
-            if let Some((_, place)) = fields.iter_mut().find(|(known, _)| *known == name)
-                && place.replace(value.into_owned()).is_some()
-            {
-                return Err(match name.as_ref() {
-                    // RFC 8707 lets it be repeated; a token of ours opens one mailbox.
-                    "resource" => OauthError::InvalidTarget,
-                    _ => OauthError::InvalidRequest("a parameter is repeated"),
-                });
-            }
-        }
-        let [grant_type, id, secret, scope, resource, assertion, assertion_type, details] =
-            fields.map(|(_, value)| value.filter(|value| !value.is_empty()));
+        let proof = ClientProof::parse(body, authorization)?;
+        let [grant_type, scope, resource, details] =
+            fields(body, ["grant_type", "scope", "resource", "authorization_details"])?;
+        let grant_type = match grant_type.as_deref() {
+            Some("client_credentials") => GrantType::ClientCredentials,
+            Some("urn:ietf:params:oauth:grant-type:token-exchange") => GrantType::TokenExchange,
+            Some(_) => return Err(OauthError::UnsupportedGrantType),
+            None => return Err(OauthError::InvalidRequest("grant_type is missing")),
+        };
+        Ok(Self { proof, grant_type, scope, resource, details, dpop: None })
+    }
+}
+
+impl TokenQuery {
+    /// Reads the form body and the `Authorization` header. `token_type_hint` is not needed: a token's own form says what it is.
+    pub fn parse(body: &[u8], authorization: Option<&str>) -> Result<Self, OauthError> {
+        let proof = ClientProof::parse(body, authorization)?;
+        Ok(Self { proof, token: Self::token(body) })
+    }
+
+    /// Reads the token alone, for a caller who is known already.
+    pub fn token(body: &[u8]) -> Result<Secret<AccessToken>, OauthError> {
+        let [token, _] = fields(body, ["token", "token_type_hint"])?;
+        token.map(Secret::from_text).ok_or(OauthError::InvalidRequest("token is missing"))
+    }
+}
+
+impl ClientProof {
+    /// Reads what proves the client, of the form body and the `Authorization` header. Exactly one method (CA-01).
+    pub fn parse(body: &[u8], authorization: Option<&str>) -> Result<Self, OauthError> {
+        let [id, secret, assertion, assertion_type] =
+            fields(body, ["client_id", "client_secret", "client_assertion", "client_assertion_type"])?;
         let by_assertion = assertion.is_some() || assertion_type.is_some();
         let proof = match (authorization, secret) {
             (Some(_), Some(_)) => return Err(TWO_AUTHENTICATIONS),
@@ -118,14 +136,25 @@ impl TokenRequest {
                 _ => return Err(OauthError::InvalidClient),
             },
         };
-        let grant_type = match grant_type.as_deref() {
-            Some("client_credentials") => GrantType::ClientCredentials,
-            Some("urn:ietf:params:oauth:grant-type:token-exchange") => GrantType::TokenExchange,
-            Some(_) => return Err(OauthError::UnsupportedGrantType),
-            None => return Err(OauthError::InvalidRequest("grant_type is missing")),
-        };
-        Ok(Self { proof, grant_type, scope, resource, narrowing: details.is_some(), dpop: None })
+        Ok(proof)
     }
+}
+
+/// The parameters of these names, each at most once; others are ignored, empty ones count as absent (RFC 6749 section 3.2).
+fn fields<const N: usize>(body: &[u8], names: [&str; N]) -> Result<[Option<String>; N], OauthError> {
+    let mut fields = names.map(|name| (name, None));
+    for (name, value) in form_urlencoded::parse(body) {
+        if let Some((_, place)) = fields.iter_mut().find(|(known, _)| *known == name)
+            && place.replace(value.into_owned()).is_some()
+        {
+            return Err(match name.as_ref() {
+                // RFC 8707 lets it be repeated; a token of ours opens one mailbox.
+                "resource" => OauthError::InvalidTarget,
+                _ => OauthError::InvalidRequest("a parameter is repeated"),
+            });
+        }
+    }
+    Ok(fields.map(|(_, value): (_, Option<String>)| value.filter(|value| !value.is_empty())))
 }
 
 /// `Basic` with form-encoded id and secret (RFC 6749 section 2.3.1). Ours need no encoding, so both camps of libraries agree.
@@ -188,7 +217,7 @@ mod tests {
         let body = format!("{GRANT}&foo=1&scope=&resource=&client_id=&client_secret=&authorization_details=");
         let request = TokenRequest::parse(body.as_bytes(), Some(&header())).unwrap();
         assert_eq!((request.proof.client_id(), request.scope, request.resource), (Some("cli_0"), None, None));
-        assert!(!request.narrowing);
+        assert_eq!(request.details, None);
         assert_eq!(error("grant_type=", Some(&header())), Some("invalid_request"));
         assert_eq!(error("", Some(&header())), Some("invalid_request"));
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::crypto::encoding::from_base64url;
 use crate::domain::address::MailAddress;
 use crate::domain::clock::Timestamp;
+use crate::domain::details::MailboxDetails;
 use crate::domain::scope::ScopeSet;
 use crate::domain::token::{Binding, Claims, LATE_SECS};
 use crate::oauth::TokenService;
@@ -16,7 +17,16 @@ use crate::oauth::keyset::Keyset;
 const AHEAD_SECS: i64 = 10;
 
 /// The claims that we know. A token with any other may carry a newer node's restriction, which must not be dropped in silence.
-const KNOWN: [&str; 11] = ["iss", "sub", "client_id", "aud", "scope", "iat", "exp", "jti", "nbf", "cnf", "src"];
+const KNOWN: [&str; 12] =
+    ["iss", "sub", "client_id", "aud", "scope", "iat", "exp", "jti", "nbf", "cnf", "src", "authorization_details"];
+
+/// What a signature of ours covers. It does not change; whether the time has come and the key still counts is judged anew each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) kid: String,
+    pub(super) claims: Claims,
+    not_before: Option<i64>,
+}
 
 /// Why a token is not taken. For operators; a tool hears one answer for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,14 +58,43 @@ pub enum TokenRejected {
     Proof,
 }
 
-impl TokenService {
-    /// What a token says, if it is ours, whole, and in its time. Whether its grant still stands is the registry's to say.
-    pub fn verify(&self, token: &str) -> Result<Claims, TokenRejected> {
-        verify(&self.0.keyset, &self.0.issuer, self.0.clock.now(), token)
+#[cfg(test)]
+impl Signed {
+    pub(super) fn of(kid: &str, claims: Claims) -> Self {
+        Self { kid: kid.to_owned(), claims, not_before: None }
     }
 }
 
+impl TokenService {
+    /// What a token says, if it is ours, whole, and in its time. Whether its grant still stands is the registry's to say.
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenRejected> {
+        let signed = self.signed(token)?;
+        in_time(&signed, self.0.clock.now())?;
+        Ok(signed.claims)
+    }
+
+    /// The same of a token whose time may be over.
+    pub(super) fn read_whenever(&self, token: &str) -> Result<Claims, TokenRejected> {
+        self.signed(token).map(|signed| signed.claims)
+    }
+
+    fn signed(&self, token: &str) -> Result<Signed, TokenRejected> {
+        let parts = &*self.0;
+        if token.len() > jws::MAX_LENGTH {
+            return Err(TokenRejected::Malformed);
+        }
+        parts.verified.get_or(token, &parts.keyset, parts.clock.now(), || signed(&parts.keyset, &parts.issuer, token))
+    }
+}
+
+#[cfg(test)]
 pub(super) fn verify(keyset: &Keyset, issuer: &str, now: Timestamp, token: &str) -> Result<Claims, TokenRejected> {
+    let signed = signed(keyset, issuer, token)?;
+    in_time(&signed, now)?;
+    Ok(signed.claims)
+}
+
+fn signed(keyset: &Keyset, issuer: &str, token: &str) -> Result<Signed, TokenRejected> {
     let unverified = jws::split(token).ok_or(TokenRejected::Malformed)?;
     let header = &unverified.header;
     if header.text("typ") != Some("at+jwt") || header.names().any(|name| !["alg", "typ", "kid"].contains(&name)) {
@@ -67,17 +106,19 @@ pub(super) fn verify(keyset: &Keyset, issuer: &str, now: Timestamp, token: &str)
     }
     let members = json::object(&unverified.payload).ok_or(TokenRejected::Malformed)?;
     let claims = claims(&members, issuer).ok_or(TokenRejected::Claims)?;
-    let now = now.as_secs();
-    if members.has("nbf") && members.date("nbf").ok_or(TokenRejected::Claims)? > now + AHEAD_SECS {
-        return Err(TokenRejected::NotYet);
-    }
-    if claims.issued_at.as_secs() > now + AHEAD_SECS {
+    let not_before = if members.has("nbf") { Some(members.date("nbf").ok_or(TokenRejected::Claims)?) } else { None };
+    Ok(Signed { kid: kid.to_owned(), claims, not_before })
+}
+
+fn in_time(signed: &Signed, now: Timestamp) -> Result<(), TokenRejected> {
+    let (claims, now) = (&signed.claims, now.as_secs());
+    if signed.not_before.is_some_and(|date| date > now + AHEAD_SECS) || claims.issued_at.as_secs() > now + AHEAD_SECS {
         return Err(TokenRejected::NotYet);
     }
     if claims.expires_at.as_secs() + LATE_SECS < now {
         return Err(TokenRejected::Expired);
     }
-    Ok(claims)
+    Ok(())
 }
 
 /// `cnf` with one member that we know, whose value is the base64url of a SHA-256.
@@ -109,5 +150,9 @@ fn claims(members: &Members, issuer: &str) -> Option<Claims> {
             Some(cnf) => Some(binding(cnf)?),
         },
         source: if members.has("src") { Some(text("src")?.parse().ok()?) } else { None },
+        details: match members.get("authorization_details") {
+            None => None,
+            Some(array) => Some(MailboxDetails::from_array(array)?),
+        },
     })
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::domain::bounds::Bounds;
 use crate::domain::client::Client;
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::Grant;
@@ -27,16 +28,18 @@ pub struct Admitted {
     pub grant: Grant,
     /// What both token and grant allow.
     pub scopes: ScopeSet,
+    /// The grant's bounds, cut down to the token's details.
+    pub bounds: Bounds,
 }
 
 impl Registry {
     /// Lets a verified token in, or not: the grant stands, nothing was revoked since, and the bounds hold. What was read a moment
     /// ago will do for a yes; who acts on it asks [`Registry::admit_now`] in the end.
     pub async fn admit(&self, claims: &Claims, protocol: Protocol, source: IpAddr) -> Result<Admitted, RegistryError> {
-        let standing = self.grant_seen(&claims.client_id, &claims.mailbox).await?;
-        match self.judged(&standing, claims, protocol, source) {
-            Ok(admitted) => Ok(admitted),
-            Err(_) => self.admit_now(claims, protocol, source).await,
+        let footing = self.grant_seen(&claims.client_id, &claims.mailbox).await?;
+        match self.judged(&footing, claims, protocol, source) {
+            Ok(admitted) if !self.is_revoked(&claims.token_id).await? => Ok(admitted),
+            Ok(_) | Err(_) => self.admit_now(claims, protocol, source).await,
         }
     }
 
@@ -47,28 +50,44 @@ impl Registry {
         protocol: Protocol,
         source: IpAddr,
     ) -> Result<Admitted, RegistryError> {
-        let standing = self.grant_for(&claims.client_id, &claims.mailbox).await?;
-        self.judged(&standing, claims, protocol, source)
+        let footing = self.grant_for(&claims.client_id, &claims.mailbox).await?;
+        let admitted = self.judged(&footing, claims, protocol, source)?;
+        if self.is_revoked(&claims.token_id).await? { Err(RegistryError::Denied) } else { Ok(admitted) }
+    }
+
+    /// What a verified token opens now, apart from where it is shown: the grant stands, and nothing was revoked since.
+    pub async fn standing(&self, claims: &Claims) -> Result<Admitted, RegistryError> {
+        let footing = self.grant_for(&claims.client_id, &claims.mailbox).await?;
+        let admitted = self.opened(&footing, claims)?;
+        if self.is_revoked(&claims.token_id).await? { Err(RegistryError::Denied) } else { Ok(admitted) }
     }
 
     fn judged(
         &self,
-        (client, mailbox, grant): &Footing,
+        footing: &Footing,
         claims: &Claims,
         protocol: Protocol,
         source: IpAddr,
     ) -> Result<Admitted, RegistryError> {
+        let admitted = self.opened(footing, claims)?;
+        let bounded = admitted.bounds.allow_source(source)
+            && admitted.bounds.allow_moved(claims.source, source)
+            && admitted.bounds.allow_protocol(protocol);
+        if bounded { Ok(admitted) } else { Err(RegistryError::Denied) }
+    }
+
+    fn opened(&self, (client, mailbox, grant): &Footing, claims: &Claims) -> Result<Admitted, RegistryError> {
         let fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
         let in_time = self.clock.now().as_secs() <= claims.expires_at.as_secs() + LATE_SECS;
         let scopes = claims.scopes.intersect(grant.scopes);
-        let bounded = grant.bounds.allow_source(source)
-            && grant.bounds.allow_moved(claims.source, source)
-            && grant.bounds.allow_protocol(protocol);
-        if fresh && in_time && bounded && !scopes.is_empty() {
-            Ok(Admitted { client: client.clone(), mailbox: mailbox.clone(), grant: grant.clone(), scopes })
-        } else {
-            Err(RegistryError::Denied)
+        if !fresh || !in_time || scopes.is_empty() {
+            return Err(RegistryError::Denied);
         }
+        let bounds = match &claims.details {
+            Some(details) => grant.bounds.narrow(details, &mailbox.address),
+            None => grant.bounds.clone(),
+        };
+        Ok(Admitted { client: client.clone(), mailbox: mailbox.clone(), grant: grant.clone(), scopes, bounds })
     }
 
     /// Whether a token that was let in may open a session: one that is pinned to a single connection may once, on all nodes together.
@@ -84,7 +103,7 @@ impl Registry {
     /// operator ended at another node, and keeps the roster. Runs until it is dropped.
     pub async fn watch_grants(&self) {
         let mut written = Written::default();
-        let mut seen = None;
+        let (mut seen, mut heeded) = (None, self.clock.now());
         let mut ends: HashMap<GrantId, Option<Timestamp>> = HashMap::new();
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -92,6 +111,9 @@ impl Registry {
             tick.tick().await;
             if let Err(error) = self.check_sessions(&mut seen, &mut ends).await {
                 tracing::warn!(%error, "running sessions could not be checked against their grants");
+            }
+            if let Err(error) = self.heed_revocations(&mut heeded).await {
+                tracing::warn!(%error, "running sessions could not be checked for revoked tokens");
             }
             if let Err(error) = self.keep_roster(&mut written).await {
                 tracing::warn!(%error, "the roster of sessions could not be kept");

@@ -12,10 +12,12 @@ mod keys;
 mod mailboxes;
 mod operators;
 mod replay;
+mod revocations;
 mod roster;
 mod rows;
 mod secret_uses;
 pub mod sessions;
+mod tokens;
 mod view;
 
 #[cfg(test)]
@@ -38,8 +40,10 @@ pub use crate::registry::clients::{MAX_OVERLAP_SECS, NewClient};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::keys::Rotation;
+pub use crate::registry::revocations::TokenRef;
 pub use crate::registry::secret_uses::{SecretUse, is_safe_to_retire};
 pub use crate::registry::sessions::{SessionHandle, Sessions};
+pub use crate::registry::tokens::{IssuedFilter, IssuedRecord};
 pub use crate::registry::view::Footing;
 
 use crate::audit::Audit;

@@ -8,6 +8,7 @@ use crate::domain::grant::{Grant, SessionTtl};
 use crate::domain::mailbox::{Health, Mailbox};
 use crate::domain::operator::{Operator, Role};
 use crate::domain::signing_key::SigningKey;
+use crate::registry::revocations::RevokedToken;
 use crate::store::sql::{self, Statement};
 use crate::store::value::{Row, Value};
 
@@ -104,6 +105,32 @@ impl Fields {
 
 fn millis(at: Option<Timestamp>) -> Value {
     Value::Int(at.map(|at| at.0))
+}
+
+impl Stored for RevokedToken {
+    const TABLE: &'static str = "revoked_tokens";
+    const KINDS: &'static str = "ttii";
+    const ADD: Statement = sql::REVOKED_TOKEN_ADD;
+    // Nothing about a revocation is ever changed.
+    const SET: Statement = sql::REVOKED_TOKEN_ADD;
+
+    fn to_values(&self) -> Vec<Value> {
+        vec![
+            self.token_id.as_str().into(),
+            self.client_id.as_str().into(),
+            self.expires_at.0.into(),
+            self.revoked_at.0.into(),
+        ]
+    }
+
+    fn from_values(mut values: Fields) -> Option<Self> {
+        Some(Self {
+            token_id: values.text()?,
+            client_id: values.parsed()?,
+            expires_at: values.time()?,
+            revoked_at: values.time()?,
+        })
+    }
 }
 
 impl Stored for Operator {

@@ -1,6 +1,6 @@
 //! The sessions that run on this node, and how they are told to end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -32,6 +32,8 @@ pub struct Standing {
     pub bounds: Bounds,
     /// When the token that opened it ends.
     pub token_end: Timestamp,
+    /// That token's `jti`.
+    pub token_id: String,
 }
 
 impl Standing {
@@ -111,8 +113,17 @@ impl Sessions {
 
     /// Tells all sessions that `chosen` picks to end; says how many. A session keeps the first reason it was given.
     pub fn end_where(&self, chosen: impl Fn(&SessionInfo) -> bool, reason: EndReason) -> usize {
+        self.end_entries(|entry| chosen(&entry.info), reason)
+    }
+
+    /// Tells all sessions to end that were opened with one of these tokens; says how many.
+    pub fn end_tokens(&self, token_ids: &HashSet<String>, reason: EndReason) -> usize {
+        self.end_entries(|entry| token_ids.contains(&entry.standing.token_id), reason)
+    }
+
+    fn end_entries(&self, chosen: impl Fn(&Entry) -> bool, reason: EndReason) -> usize {
         let running = self.lock();
-        let picked = running.values().filter(|entry| chosen(&entry.info));
+        let picked = running.values().filter(|entry| chosen(entry));
         picked
             .map(|entry| entry.told.send_if_modified(|state| state.is_none() && state.replace(reason).is_none()))
             .filter(|told| *told)

@@ -96,12 +96,13 @@ impl House {
             token_id: "t".into(),
             binding: None,
             source: None,
+            details: None,
         }
     }
 
     pub(super) fn standing(&self, (_, _, grant): &(Client, Mailbox, Grant)) -> Standing {
         let (scopes, bounds) = (grant.scopes, grant.bounds.clone());
-        Standing { scopes, bounds, token_end: self.clock.now().plus_secs(300) }
+        Standing { scopes, bounds, token_end: self.clock.now().plus_secs(300), token_id: "t".into() }
     }
 
     pub(super) fn session(&self, (client, mailbox, grant): &(Client, Mailbox, Grant)) -> SessionInfo {

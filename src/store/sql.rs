@@ -75,6 +75,11 @@ macro_rules! sessions {
         "id, node_id, client_id, mailbox_id, mailbox, grant_id, protocol, source, started_at, ends_at, seen_at"
     };
 }
+macro_rules! revoked_tokens {
+    () => {
+        "jti, client_id, expires_at, revoked_at, mac"
+    };
+}
 macro_rules! signing_keys {
     () => {
         "kid, alg, kek_id, wrapped_dek, sealed, created_at, active_from, retires_at, revoked_at, mac"
@@ -124,6 +129,14 @@ statements! {
 
     USED_ADD = "INSERT INTO used_tokens (kind, owner, digest, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     USED_SWEEP = "DELETE FROM used_tokens WHERE expires_at < $1";
+    REVOKED_TOKEN_ADD = concat!("INSERT INTO revoked_tokens (", revoked_tokens!(),
+        ") VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING");
+    REVOKED_TOKEN_GET = concat!("SELECT ", revoked_tokens!(), " FROM revoked_tokens WHERE jti = $1");
+    REVOKED_TOKEN_SINCE = "SELECT jti FROM revoked_tokens WHERE revoked_at >= $1";
+    REVOKED_TOKEN_SWEEP = "DELETE FROM revoked_tokens WHERE expires_at < $1";
+    TOKEN_ISSUED_LIST = concat!("SELECT ", events!(), " FROM audit_events WHERE code = 'token.issued' AND at >= $1 AND seq > $2 \
+        AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) ORDER BY seq LIMIT $5");
+    TOKEN_ISSUED_FIND = concat!("SELECT ", events!(), " FROM audit_events WHERE code = 'token.issued' AND at >= $1 AND detail LIKE $2");
 
     OPERATOR_ADD = concat!("INSERT INTO operators (", operators!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     OPERATOR_SET = "UPDATE operators SET name = $2, role = $3, status = $4, token_digest = $5, expires_at = $6, created_at = $7, \

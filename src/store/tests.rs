@@ -39,6 +39,10 @@ fn migrations_are_twins() {
             include_str!("../../migrations/sqlite/0005_used_tokens.sql"),
             include_str!("../../migrations/postgres/0005_used_tokens.sql"),
         ),
+        (
+            include_str!("../../migrations/sqlite/0006_revoked_tokens.sql"),
+            include_str!("../../migrations/postgres/0006_revoked_tokens.sql"),
+        ),
     ];
     for (sqlite, postgres) in twins {
         let twin = sqlite.replace(") STRICT;", ");").replace(" INTEGER", " BIGINT").replace(" BLOB", " BYTEA");

@@ -1,6 +1,6 @@
-"""Finds the token endpoint by its issuer, gets a token, checks it with PyJWT by the JWKS and prints its claims:
-authlib|requests-oauthlib METHOD ISSUER CLIENT_ID AUDIENCE ALGORITHM, the secret on standard input. METHOD is client_secret_basic,
-client_secret_post, or (authlib only) private_key_jwt, whose secret is a private JWK with `alg` and `kid`."""
+"""Finds the endpoints by its issuer, gets a token, checks it with PyJWT by the JWKS, introspects and revokes it (Authlib) and prints its
+claims: authlib|requests-oauthlib METHOD ISSUER CLIENT_ID AUDIENCE ALGORITHM, the secret on standard input. METHOD is
+client_secret_basic, client_secret_post, or (authlib only) private_key_jwt, whose secret is a private JWK with `alg` and `kid`."""
 import json
 import sys
 import time
@@ -21,7 +21,8 @@ answer = requests.get(get_well_known_url(issuer, external=True), timeout=60)
 answer.raise_for_status()
 metadata = AuthorizationServerMetadata(answer.json())
 for name in ("issuer", "token_endpoint", "jwks_uri", "scopes_supported", "grant_types_supported",
-             "token_endpoint_auth_methods_supported"):
+             "token_endpoint_auth_methods_supported", "introspection_endpoint", "introspection_endpoint_auth_methods_supported",
+             "revocation_endpoint", "revocation_endpoint_auth_methods_supported"):
     getattr(metadata, f"validate_{name}")()
 assert metadata["issuer"] == issuer and method in metadata["token_endpoint_auth_methods_supported"], metadata
 url = metadata["token_endpoint"]
@@ -50,4 +51,15 @@ header = jwt.get_unverified_header(access)
 assert header["typ"] == "at+jwt" and header["alg"] == algorithm, header
 required = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"]
 claims = jwt.decode(access, key, algorithms=[algorithm], audience=audience, issuer=issuer, options={"require": required})
+if library == "authlib":
+    # Authlib sends these two with the method that it got the token with.
+    def introspected():
+        answer = session.introspect_token(metadata["introspection_endpoint"], token=access, token_type_hint="access_token")
+        answer.raise_for_status()
+        return answer.json()
+    told = introspected()
+    assert told["active"] is True and all(told[name] == claims[name] for name in required + ["scope"]), sorted(told)
+    for _ in range(2):
+        session.revoke_token(metadata["revocation_endpoint"], token=access).raise_for_status()
+    assert introspected() == {"active": False}
 print(json.dumps(claims))

@@ -221,6 +221,7 @@ fn required(code: &str) -> &'static [&'static str] {
         }
         "token.issued" => &["client_id", "mailbox_id", "grant_id", "source", "request_id"],
         "token.refused" | "revoked" => &["source", "request_id"],
+        "token.revoked" => &["client_id", "mailbox_id", "source", "request_id"],
         "login.refused" => &["source"],
         "token.exposed" => &["client_id", "source"],
         "session.killed" => &["session_id", "source", "request_id"],
@@ -286,6 +287,14 @@ fn everything_happens(stage: &mut Stage) {
     wait_for("the exposed token to be void", PATIENCE, || {
         gateway.audit().iter().any(|event| event["code"] == "token.exposed").then_some(())
     });
+    let tokens = wire::https(
+        gateway.port("https"),
+        gateway.ca_file(),
+        &format!("GET /api/v1/tokens HTTP/1.1\r\nAuthorization: Bearer {}", gateway.operator_token),
+        "",
+    );
+    let id = tokens.expect("an answer").json()["tokens"][0]["id"].as_str().expect("a token").to_owned();
+    gateway.manage_ok(&["revoke", "--token", &id], b"");
     gateway.manage_ok(&["revoke", "--client", &tool.id], b"");
     // A submission whose answer never comes: the server behind stops between the message and its reply.
     indeterminate(stage);

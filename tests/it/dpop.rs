@@ -393,7 +393,7 @@ fn jwt_13_a_client_whose_tokens_must_be_bound_gets_no_other() {
     let answer = scene.ask_token(&scene.free, "");
     assert_eq!((answer.status, &answer.json()["token_type"]), (200, &json!("Bearer")), "{answer:?}");
     let wrong = ["client", "add", "x", "--required-binding", "rope"];
-    assert_eq!(scene.gateway().manage(&wrong, b"").code, Some(2));
+    assert_eq!(scene.gateway().manage(&wrong, b"").code, Some(1));
 }
 
 #[test]

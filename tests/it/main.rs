@@ -41,7 +41,9 @@ mod statements;
     reason = "a harness offers more than each test takes, and shows what a failed program said"
 )]
 mod support;
+mod token_details;
 mod token_endpoint;
+mod token_life;
 mod two_nodes;
 mod upstream_trust;
 mod wrong_input;

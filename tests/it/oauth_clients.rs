@@ -1,5 +1,5 @@
-//! OAuth and JWT libraries that people really use, run unchanged: discovery, a token by each method, and its check by our keys;
-//! and tokens bound to a key.
+//! OAuth and JWT libraries that people really use, run unchanged: discovery, a token by each method, its check by our keys, its
+//! introspection and its end; and tokens bound to a key.
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use base64::Engine;
 
 use crate::support::gateway::Tool;
-use crate::support::http::{HERE, ask, basic, elsewhere, get, masked, post};
+use crate::support::http::{HERE, ask, basic, elsewhere, get, masked, post, post_to};
 use crate::support::signer::Signer;
 use crate::support::stage::{ADDRESS, PASSWORD, Stage};
 use crate::support::wire::Answer;
@@ -373,7 +373,7 @@ fn tok_20_metadata_never_depends_on_the_request() {
 }
 
 #[test]
-fn what_the_metadata_names_works_and_nothing_else_does() {
+fn int_05_what_the_metadata_names_works_and_nothing_else_does() {
     let scene = Scene::new();
     let answer = scene.ask(HERE, get("/.well-known/oauth-authorization-server/oauth"));
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"), "{answer:?}");
@@ -387,28 +387,47 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
     let jwks = scene.ask(HERE, get(&path("jwks_uri")));
     assert_eq!((jwks.status, jwks.header("cache-control")), (200, Some("public, max-age=300")), "{jwks:?}");
     let (id, secret) = (&scene.tool.id, &scene.tool.secret);
-    let in_body = format!("{GRANT}&client_id={id}&client_secret={secret}");
     let signer = Signer::new();
     let signing = signer.register(&scene.stage.gateway, "signing", ADDRESS);
-    let assertion = signer.assertion(&scene.stage.gateway, &signing, "one");
-    let asserted = format!(
-        "{GRANT}&client_assertion={assertion}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+    assert_eq!(
+        (path("introspection_endpoint"), path("revocation_endpoint")),
+        ("/oauth/introspect".into(), "/oauth/revoke".into())
     );
-    let methods = [
-        ("client_secret_basic", basic(&scene.tool), GRANT.to_owned()),
-        ("client_secret_post", String::new(), in_body),
-        ("none", String::new(), format!("{GRANT}&client_id={id}")),
-        ("private_key_jwt", String::new(), asserted),
-        ("tls_client_auth", String::new(), format!("{GRANT}&client_id={id}&x=tls")),
-    ];
-    let named = metadata["token_endpoint_auth_methods_supported"].as_array().expect("methods");
-    for (name, header, form) in methods {
-        let works = scene.ask(HERE, post(&header, &form)).status == 200;
-        assert_eq!(works, named.contains(&name.into()), "{name}");
+    for endpoint in ["token", "introspection", "revocation"] {
+        let named = metadata[format!("{endpoint}_endpoint_auth_methods_supported")].as_array().expect("methods");
+        let path = path(&format!("{endpoint}_endpoint"));
+        let assertion = signer.assertion(&scene.stage.gateway, &signing, endpoint);
+        let kind = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+        let methods = [
+            ("client_secret_basic", basic(&scene.tool), GRANT.to_owned()),
+            ("client_secret_post", String::new(), format!("{GRANT}&client_id={id}&client_secret={secret}")),
+            ("none", String::new(), format!("{GRANT}&client_id={id}")),
+            (
+                "private_key_jwt",
+                String::new(),
+                format!("{GRANT}&client_assertion={assertion}&client_assertion_type={kind}"),
+            ),
+            ("tls_client_auth", String::new(), format!("{GRANT}&client_id={id}&x=tls")),
+        ];
+        for (name, header, form) in &methods {
+            let answer = scene.ask(HERE, post_to(&path, header, &format!("{form}&token=x")));
+            assert_eq!(answer.status == 200, named.contains(&(*name).into()), "{name} at {path}: {answer:?}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+        }
+        // The one that is left takes a connection that shows a certificate: `int_05_` in `mtls.rs`.
+        assert!(named.contains(&"self_signed_tls_client_auth".into()) && named.len() == 4, "{named:?}");
     }
-    // It takes a connection that shows a certificate: `int_05_` in `mtls.rs`.
-    assert!(named.contains(&"self_signed_tls_client_auth".into()));
-    assert_eq!(named.len(), 4);
+}
+
+#[test]
+fn int_05_the_metadata_names_nothing_that_is_not_served() {
+    let scene = Scene::new();
+    let metadata = scene.ask(HERE, get("/.well-known/oauth-authorization-server/oauth")).json();
+    assert_eq!(metadata["authorization_details_types_supported"], serde_json::json!(["mailbox"]));
+    for (kind, status) in [("mailbox", 200), ("payment_initiation", 400)] {
+        let details = format!("authorization_details=[{{\"type\":\"{kind}\"}}]");
+        assert_eq!(scene.form(&format!("{GRANT}&{details}")).status, status, "{kind}");
+    }
     let algorithms = &metadata["token_endpoint_auth_signing_alg_values_supported"];
     assert_eq!(algorithms, &serde_json::json!(["PS256", "ES256", "EdDSA", "Ed25519", "RS256"]));
     let scopes = metadata["scopes_supported"].as_array().expect("scopes");
@@ -419,15 +438,20 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
     }
     let mut names: Vec<_> = metadata.as_object().expect("an object").keys().map(String::as_str).collect();
     names.sort_unstable();
-    // Nothing that is not served: no introspection, no revocation.
+    // Nothing that is not served.
     assert_eq!(
         names,
         [
+            "authorization_details_types_supported",
             "dpop_signing_alg_values_supported",
             "grant_types_supported",
+            "introspection_endpoint",
+            "introspection_endpoint_auth_methods_supported",
             "issuer",
             "jwks_uri",
             "response_types_supported",
+            "revocation_endpoint",
+            "revocation_endpoint_auth_methods_supported",
             "scopes_supported",
             "tls_client_certificate_bound_access_tokens",
             "token_endpoint",
@@ -435,7 +459,7 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
             "token_endpoint_auth_signing_alg_values_supported"
         ]
     );
-    for absent in ["/oauth/introspect", "/oauth/revoke", "/oauth/register"] {
+    for absent in ["/oauth/authorize", "/oauth/userinfo", "/oauth/register"] {
         let answer = scene.ask(HERE, get(absent));
         assert_eq!((answer.status, answer.header("cache-control")), (404, Some("no-store")), "{absent}");
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::ca::Ca;
 use crate::support::dovecot::Dovecot;
 use crate::support::gateway::{Gateway, Tool, Upstream};
-use crate::support::http::{HERE, ask, elsewhere};
+use crate::support::http::{HERE, ask, elsewhere, post_to};
 use crate::support::postgres::Postgres;
 use crate::support::signer::{Signer, asserted};
 use crate::support::stage::{ADDRESS, PASSWORD};
@@ -110,6 +110,42 @@ fn sessions_of_both_nodes_are_listed_and_ended_at_either() {
     wait_for("the ended session to leave the list", PATIENCE, || (listed(&pair.second).len() == 1).then_some(()));
     let again = pair.second.manage(&["session", "kill", &id], b"");
     assert_eq!(again.code, Some(2), "{again:?}");
+}
+
+#[test]
+fn int_04_a_revoked_token_ends_its_idle_sessions_on_every_node() {
+    let pair = Pair::start();
+    let token = pair.first.token(&pair.tool, ADDRESS);
+    let mut idle = Vec::new();
+    for node in [&pair.first, &pair.second] {
+        for _ in 0..10 {
+            let mut imap = node.imap_session(ADDRESS, &token);
+            imap.command_ok("a", "EXAMINE INBOX");
+            imap.send("b IDLE\r\n");
+            assert!(imap.line().starts_with('+'));
+            idle.push(imap);
+        }
+    }
+    let other = pair.second.token(&pair.tool, ADDRESS);
+    let mut bystander = pair.second.imap_session(ADDRESS, &other);
+    let (id, secret) = (&pair.tool.id, &pair.tool.secret);
+    let form = format!("client_id={id}&client_secret={secret}&token={token}");
+    let answer = ask(&pair.first, HERE, post_to("/oauth/revoke", "", &form));
+    let revoked = Instant::now();
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{answer:?}");
+    for imap in &mut idle {
+        ended(imap, revoked);
+    }
+    // The same client's other token stands, and so does its session.
+    bystander.command_ok("still", "NOOP");
+    for node in [&pair.first, &pair.second] {
+        let mut late = node.imap();
+        let answer = late.command("c", &format!("LOGIN {ADDRESS} {token}"));
+        assert!(answer.last().is_some_and(|line| line.starts_with("c NO")), "a revoked token still works: {answer:?}");
+        let form = |token: &str| format!("client_id={id}&client_secret={secret}&token={token}");
+        let active = |token| ask(node, HERE, post_to("/oauth/introspect", "", &form(token))).json()["active"].clone();
+        assert_eq!((active(&token), active(&other)), (false.into(), true.into()));
+    }
 }
 
 #[test]

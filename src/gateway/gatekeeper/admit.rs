@@ -105,8 +105,12 @@ impl Gatekeeper {
             ends_at,
         };
         // Registered before it is recorded: a revocation that comes between the check and here ends it.
-        let standing =
-            Standing { scopes: admitted.scopes, bounds: admitted.grant.bounds.clone(), token_end: claims.expires_at };
+        let standing = Standing {
+            scopes: admitted.scopes,
+            bounds: admitted.bounds.clone(),
+            token_end: claims.expires_at,
+            token_id: claims.token_id.clone(),
+        };
         let handle = self.0.registry.sessions().open(info.clone(), standing);
         let accepted = self
             .session_event(&info, EventCode::LoginAccepted, Outcome::Success)
@@ -120,11 +124,8 @@ impl Gatekeeper {
             Ok(again) if again.grant == admitted.grant => {}
             Ok(_) | Err(_) => return Err(Refusal::of(Fault::Unauthenticated)),
         }
-        let rights = Rights {
-            scopes: admitted.scopes,
-            bounds: admitted.grant.bounds,
-            mailbox: admitted.mailbox.address.clone(),
-        };
+        let rights =
+            Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
         Ok(Session { info, rights, mailbox: admitted.mailbox, handle })
     }
 }

@@ -1,5 +1,6 @@
 //! `/api/v1`: every handler says in its signature which roles may use it, and in its description what it takes and answers.
 
+mod asker;
 mod audit;
 mod caller;
 mod checkpoints;
@@ -10,6 +11,9 @@ mod keys;
 mod mailboxes;
 mod operators;
 mod sessions;
+mod tokens;
+
+pub(super) use asker::Asker;
 
 use std::sync::Arc;
 
@@ -40,6 +44,8 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(operators::remove))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::kill))
+        .routes(routes!(tokens::list))
+        .routes(routes!(tokens::revoke))
         .routes(routes!(keys::list))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))

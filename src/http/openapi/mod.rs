@@ -86,15 +86,18 @@ fn complete(described: &OpenApi) -> Value {
                 "description": "an access token that is bound to a key, with a proof in the DPoP header (RFC 9449)" },
             "client_secret": { "type": "http", "scheme": "basic",
                 "description": "client_id and client_secret, as printed once by `mailwarden client add`" },
+            "access_token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                "description": "an access token from the token endpoint" },
         } },
     })
 }
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("mailbox", "Shared mailboxes and their credentials"),
     ("client", "Registered tools and their secrets"),
     ("grant", "Which client may do what in which mailbox"),
     ("session", "Running sessions of tools"),
+    ("token", "Access tokens that were issued and have not expired"),
     ("operator", "People and automation who manage Mailwarden"),
     ("key", "Keys that sign access tokens"),
     ("audit", "The tamper-evident log"),

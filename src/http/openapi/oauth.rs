@@ -7,10 +7,12 @@ pub(super) fn paths() -> Map<String, Value> {
     let metadata = |id: &str| read(id, "What the authorization server offers (RFC 8414)", "Metadata");
     members([
         ("/oauth/token", json!({ "post": token() })),
+        ("/oauth/introspect", json!({ "post": introspect() })),
+        ("/oauth/revoke", json!({ "post": revoke() })),
+        ("/oauth/me", json!({ "get": me() })),
         ("/oauth/jwks", read("jwks", "The public keys that sign access tokens (RFC 7517)", "KeySet")),
         ("/.well-known/oauth-authorization-server/oauth", metadata("metadata")),
         ("/oauth/.well-known/openid-configuration", metadata("openid_metadata")),
-        ("/oauth/me", me()),
         (
             "/.well-known/oauth-protected-resource/oauth/me",
             read("resource_metadata", "What the resource for tool tokens takes (RFC 9728)", "ResourceMetadata"),
@@ -18,11 +20,82 @@ pub(super) fn paths() -> Map<String, Value> {
     ])
 }
 
+fn refused(description: &str) -> Value {
+    answer(description, "TokenRefused")
+}
+
+fn answer(description: &str, schema: &str) -> Value {
+    let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
+    json!({ "description": description, "content": { "application/json": { "schema": schema } } })
+}
+
+/// An operation on a token that stands in a form.
+fn on_token(id: &str, summary: &str, security: &Value, done: &Value) -> Value {
+    json!({
+        "operationId": id,
+        "summary": summary,
+        "tags": ["oauth"],
+        "security": security,
+        "requestBody": { "required": true, "content": { "application/x-www-form-urlencoded": {
+            "schema": { "$ref": "#/components/schemas/TokenQuery" } } } },
+        "responses": {
+            "200": done,
+            "400": refused("The request is not well formed"),
+            "401": refused("Who asks is not known"),
+            "408": { "description": "The body did not arrive in time", "content": super::problem_content() },
+            "413": { "description": "The body is too large", "content": super::problem_content() },
+            "429": refused("Too many wrong secrets from this address; see Retry-After"),
+            "500": refused("A defect of the service"),
+            "503": refused("A part that must work does not; see Retry-After"),
+        },
+    })
+}
+
+fn introspect() -> Value {
+    let done =
+        answer("What the token is; `active` alone for one that is not active or not the client's own", "Introspection");
+    let security = json!([{ "client_secret": [] }, { "operator_token": [] }, {}]);
+    let mut operation = on_token("introspect", "Look at an access token (RFC 7662)", &security, &done);
+    if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+        // Operators hear what they hear everywhere.
+        for status in ["401", "403", "429"] {
+            let content = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/TokenRefused" } },
+                "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+            responses.insert(
+                status.to_owned(),
+                json!({ "description": super::described_status(status), "content": content }),
+            );
+        }
+    }
+    operation
+}
+
+fn revoke() -> Value {
+    let security = json!([{ "client_secret": [] }, {}]);
+    let done = json!({ "description": "The token is not active, or was never the client's" });
+    on_token("revoke", "Revoke an access token and end its sessions (RFC 7009)", &security, &done)
+}
+
+fn me() -> Value {
+    json!({
+        "operationId": "me",
+        "summary": "What the calling client has: mailboxes, scopes, bounds, places and ends",
+        "tags": ["oauth"],
+        "security": [{ "client_secret": [] }, { "access_token": [] }, { "dpop_token": [] }],
+        "parameters": [{ "name": "DPoP", "in": "header", "required": false, "schema": { "type": "string" },
+            "description": "The proof that goes with a token bound to a key (RFC 9449)" }],
+        "responses": {
+            "200": answer("What the client has", "Me"),
+            "400": refused("The request is not well formed"),
+            "401": refused("Neither a valid access token nor the client's own proof"),
+            "429": refused("Too many wrong secrets from this address; see Retry-After"),
+            "500": refused("A defect of the service"),
+            "503": refused("A part that must work does not; see Retry-After"),
+        },
+    })
+}
+
 fn token() -> Value {
-    let refused = |description: &str| {
-        let schema = json!({ "$ref": "#/components/schemas/TokenRefused" });
-        json!({ "description": description, "content": { "application/json": { "schema": schema } } })
-    };
     json!({
         "operationId": "token",
         "summary": "Get an access token (RFC 6749 section 4.4)",
@@ -53,29 +126,6 @@ fn nonce() -> Value {
     json!({ "DPoP-Nonce": { "description": "The nonce for the next DPoP proof", "schema": { "type": "string" } } })
 }
 
-fn me() -> Value {
-    let refused = |description: &str| {
-        let schema = json!({ "$ref": "#/components/schemas/TokenRefused" });
-        json!({ "description": description, "headers": nonce(), "content": { "application/json": { "schema": schema } } })
-    };
-    json!({ "get": {
-        "operationId": "me",
-        "summary": "What a token is good for",
-        "tags": ["oauth"],
-        "security": [{ "access_token": [] }, { "dpop_token": [] }],
-        "parameters": [{ "name": "DPoP", "in": "header", "required": false, "schema": { "type": "string" },
-            "description": "The proof that goes with a token bound to a key (RFC 9449)" }],
-        "responses": {
-            "200": { "description": "The tool", "headers": nonce(), "content": { "application/json": {
-                "schema": { "$ref": "#/components/schemas/Me" } } } },
-            "400": refused("More than one Authorization header"),
-            "401": refused("The token or its proof is missing or not good; see WWW-Authenticate"),
-            "500": refused("A defect of the service"),
-            "503": refused("A part that must work does not; see Retry-After"),
-        },
-    } })
-}
-
 fn read(id: &str, summary: &str, schema: &str) -> Value {
     let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
     json!({ "get": { "operationId": id, "summary": summary, "tags": ["oauth"], "security": [], "responses": {
@@ -86,13 +136,15 @@ fn read(id: &str, summary: &str, schema: &str) -> Value {
 pub(super) fn schemas() -> Map<String, Value> {
     let text = json!({ "type": "string" });
     let texts = json!({ "type": "array", "items": { "type": "string" } });
-    members([
+    let mut all = members([
         (
             "TokenRequest",
             json!({ "type": "object", "required": ["grant_type"], "properties": {
                 "grant_type": { "type": "string", "const": "client_credentials" },
                 "resource": { "type": "string", "description": "mailto:ADDRESS of the mailbox (RFC 8707)" },
                 "scope": { "type": "string", "description": "scopes, separated by spaces; all that are granted when absent" },
+                "authorization_details": { "type": "string", "contentMediaType": "application/json", "description":
+                    "one element of the type `mailbox` with `folders`, `senders`, `recipients` or `protocols`: less than the grant (RFC 9396)" },
                 "client_id": text,
                 "client_secret": { "type": "string", "format": "password", "writeOnly": true },
                 "client_assertion_type": { "type": "string",
@@ -104,7 +156,28 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Token",
             json!({ "type": "object", "required": ["access_token", "token_type", "expires_in", "scope"], "properties": {
-                "access_token": text, "token_type": text, "expires_in": { "type": "integer" }, "scope": text } }),
+                "access_token": text, "token_type": text, "expires_in": { "type": "integer" }, "scope": text,
+                "authorization_details": { "type": "array", "items": { "$ref": "#/components/schemas/MailboxDetails" } } } }),
+        ),
+        (
+            "MailboxDetails",
+            json!({ "type": "object", "required": ["type"], "additionalProperties": false, "properties": {
+                "type": { "type": "string", "const": "mailbox" }, "folders": texts, "senders": texts, "recipients": texts,
+                "protocols": { "type": "array", "items": { "$ref": "#/components/schemas/Protocol" } } } }),
+        ),
+        (
+            "TokenQuery",
+            json!({ "type": "object", "required": ["token"],
+                "description": "The client's own proof may stand here too, as in a TokenRequest", "properties": {
+                    "token": { "type": "string", "minLength": 1, "format": "password", "writeOnly": true }, "token_type_hint": text } }),
+        ),
+        (
+            "Introspection",
+            json!({ "type": "object", "required": ["active"], "properties": {
+                "active": { "type": "boolean" }, "iss": text, "sub": text, "client_id": text, "aud": text, "scope": text,
+                "iat": { "type": "integer" }, "exp": { "type": "integer" }, "jti": text, "token_type": text,
+                "cnf": { "type": "object" },
+                "authorization_details": { "type": "array", "items": { "$ref": "#/components/schemas/MailboxDetails" } } } }),
         ),
         ("Me", json!({ "type": "object", "required": ["client_id"], "properties": { "client_id": text } })),
         (
@@ -128,12 +201,15 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Metadata",
             json!({ "type": "object", "required": ["issuer", "token_endpoint", "jwks_uri"], "properties": {
-                "issuer": text, "token_endpoint": text, "jwks_uri": text, "scopes_supported": texts,
+                "issuer": text, "token_endpoint": text, "jwks_uri": text, "introspection_endpoint": text,
+                "revocation_endpoint": text, "scopes_supported": texts,
                 "token_endpoint_auth_methods_supported": texts,
                 "tls_client_certificate_bound_access_tokens": { "type": "boolean" },
                 "dpop_signing_alg_values_supported": texts } }),
         ),
-    ])
+    ]);
+    all.extend(crate::http::me::schemas().map(|(name, schema)| (name.to_owned(), schema)));
+    all
 }
 
 fn members<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {

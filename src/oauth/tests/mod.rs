@@ -5,6 +5,7 @@ mod bound;
 mod dpop;
 mod jwt;
 mod key_hosts;
+mod memory;
 mod mtls;
 mod rotation;
 mod service;

@@ -107,7 +107,7 @@ impl House {
         Self { node, clock, store, client: client.id, mailbox, secret, _folder: folder }
     }
 
-    fn body(&self) -> String {
+    pub(super) fn body(&self) -> String {
         body(self.client.as_str(), &self.secret)
     }
 }

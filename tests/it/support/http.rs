@@ -66,10 +66,15 @@ pub(crate) fn get(path: &str) -> String {
 
 /// A token request with these further header lines (each ended) and this body.
 pub(crate) fn post(headers: &str, body: &str) -> String {
+    post_to("/oauth/token", headers, body)
+}
+
+/// A form for another endpoint.
+pub(crate) fn post_to(path: &str, headers: &str, body: &str) -> String {
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let form = if headers.to_ascii_lowercase().contains("content-type:") { "" } else { form };
     let length = body.len();
-    format!("POST /oauth/token HTTP/1.1\r\nHost: localhost\r\n{form}{headers}Content-Length: {length}\r\n\r\n{body}")
+    format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{form}{headers}Content-Length: {length}\r\n\r\n{body}")
 }
 
 /// The header line of client_secret_basic.
