@@ -171,6 +171,13 @@ impl Edges {
                 () = stop.cancelled() => (),
             }
         });
+        let (registry, stop) = (services.registry.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = registry.sweep_handles() => (),
+                () = stop.cancelled() => (),
+            }
+        });
         tasks.close();
         Ok(Running { services, shutdown, tasks, addresses })
     }

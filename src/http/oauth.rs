@@ -44,7 +44,11 @@ async fn token(
         Ok(issued) => {
             let token = issued.token.expose_text(str::to_owned);
             let scope = issued.scopes.to_string();
-            let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": issued.expires_in, "scope": scope });
+            let token_type = issued.kind.token_type();
+            let mut body = json!({ "access_token": token, "token_type": token_type, "expires_in": issued.expires_in, "scope": scope });
+            if let Some((kind, members)) = issued.kind.issued_token_type().zip(body.as_object_mut()) {
+                members.insert("issued_token_type".to_owned(), json!(kind));
+            }
             with_no_store(Json(body).into_response())
         }
         Err(error) => refused(&error, &origin.request_id),

@@ -1,5 +1,6 @@
 //! The token service: client credentials in, short-lived signed access tokens out (RFC 6749, RFC 9068). No HTTP in it.
 
+mod handle;
 pub mod jws;
 pub mod keyset;
 pub mod request;
@@ -24,10 +25,12 @@ use crate::domain::id::{ClientId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::throttle::Throttle;
+use crate::oauth::handle::Claimed;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::{GrantType, TokenRequest};
 use crate::registry::Registry;
 
+pub use handle::{HANDLE_TYPE, TokenKind};
 pub use verify::TokenRejected;
 
 /// Issues and verifies access tokens; cheap to clone.
@@ -63,6 +66,8 @@ pub struct IssuedToken {
     pub expires_in: i64,
     /// What it gives.
     pub scopes: ScopeSet,
+    /// Its form.
+    pub kind: TokenKind,
 }
 
 /// Why there is no token: the codes of RFC 6749 section 5.2, RFC 8707 and RFC 9396.
@@ -226,6 +231,9 @@ impl TokenService {
         let issued_at =
             if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
         let expires_in = i64::from(grant.token_ttl_secs);
+        if let Some(wanted) = &request.handle {
+            return self.issue_handle(wanted, Claimed { mailbox, grant, scopes, issued_at, expires_in }, origin).await;
+        }
         let token_id = token_id(&parts.entropy);
         let event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
             .client(&client.id)
@@ -241,7 +249,7 @@ impl TokenService {
             "scope": scopes, "iat": issued_at, "exp": issued_at + expires_in, "jti": token_id,
         });
         let token = parts.keyset.sign(client.token_alg, &claims.to_string()).ok_or(OauthError::ServerError)?;
-        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes })
+        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes, kind: TokenKind::Bearer })
     }
 
     /// The mailbox that is meant: the one named, the client's default, or the only one it has a grant on.
@@ -284,6 +292,7 @@ impl TokenService {
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "scopes_supported": scopes,
+            "mailwarden_requested_token_types_supported": [HANDLE_TYPE],
         })
     }
 }

@@ -3,6 +3,7 @@
 use crate::crypto::encoding::from_base64;
 use crate::domain::secret::{ClientSecret, Secret};
 use crate::oauth::OauthError;
+use crate::oauth::handle::WantedHandle;
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct TokenRequest {
     pub resource: Option<String>,
     /// Whether it asks for a narrowing by `authorization_details`.
     pub narrowing: bool,
+    /// The handle that it asks for instead of a signed token.
+    pub handle: Option<WantedHandle>,
 }
 
 /// The grants that are known by name.
@@ -79,7 +82,8 @@ impl TokenRequest {
             None => return Err(OauthError::InvalidRequest("grant_type is missing")),
         };
         let client_secret = Secret::from_text(client_secret);
-        Ok(Self { client_id, client_secret, grant_type, scope, resource, narrowing: details.is_some() })
+        let handle = WantedHandle::parse(body)?;
+        Ok(Self { client_id, client_secret, grant_type, scope, resource, narrowing: details.is_some(), handle })
     }
 }
 

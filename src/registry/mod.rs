@@ -7,6 +7,7 @@ mod breaker;
 mod clients;
 mod error;
 mod grants;
+mod handles;
 mod keys;
 mod mailboxes;
 mod operators;
@@ -16,6 +17,8 @@ pub mod sessions;
 
 #[cfg(test)]
 mod breaker_tests;
+#[cfg(test)]
+mod handle_tests;
 #[cfg(test)]
 mod tests;
 

@@ -45,6 +45,11 @@ macro_rules! secrets {
 macro_rules! grants { () => {
     "id, client_id, mailbox_id, scopes, bounds, status, token_ttl_secs, session_ttl_secs, expires_at, created_at, mac"
 }; }
+macro_rules! handles {
+    () => {
+        "digest, client_id, mailbox_id, grant_id, protocol, scopes, networks, issued_at, expires_at, mac"
+    };
+}
 macro_rules! credentials {
     () => {
         "id, mailbox_id, version, state, kek_id, wrapped_dek, sealed, created_at"
@@ -166,6 +171,13 @@ statements! {
     GRANT_GET = concat!("SELECT ", grants!(), " FROM grants WHERE id = $1");
     GRANT_OF_CLIENT = concat!("SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND status <> 'removed' ORDER BY id");
     GRANT_FOR = concat!("SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND mailbox_id = $2 AND status = 'active'");
+
+    HANDLE_ADD = concat!("INSERT INTO handles (", handles!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+    HANDLE_SET = "UPDATE handles SET client_id = $2, mailbox_id = $3, grant_id = $4, protocol = $5, scopes = $6, networks = $7, \
+        issued_at = $8, expires_at = $9, mac = $10 WHERE digest = $1 AND mac = $11";
+    HANDLE_GET = concat!("SELECT ", handles!(), " FROM handles WHERE digest = $1");
+    HANDLE_REMOVE = "DELETE FROM handles WHERE digest = $1 AND client_id = $2";
+    HANDLE_SWEEP = "DELETE FROM handles WHERE expires_at < $1";
 
     KEY_LIST = concat!("SELECT ", signing_keys!(), " FROM signing_keys WHERE state = 'active' ORDER BY created_at, kid");
     KEY_ADD = concat!("INSERT INTO signing_keys (", signing_keys!(),

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
 mod admin_api;
+mod agent;
 mod architecture;
 mod audit;
 mod breaker;
@@ -10,6 +11,7 @@ mod client_authentication;
 mod crash;
 mod dev_flow;
 mod framing;
+mod handles;
 mod hardening;
 mod harness;
 mod http2_abuse;
@@ -35,6 +37,7 @@ mod statements;
 )]
 mod support;
 mod token_endpoint;
+mod tool_commands;
 mod two_nodes;
 mod upstream_trust;
 mod wrong_input;

@@ -18,7 +18,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
 use crate::gateway::tls::Identity;
-use crate::oauth::TokenService;
+use crate::oauth::{TokenRejected, TokenService};
 use crate::policy::{Denial, Rights};
 use crate::protocol::sasl::Attempt;
 use crate::registry::Registry;
@@ -136,11 +136,10 @@ impl Gatekeeper {
                 .detail("mechanism", attempt.mechanism.as_str())
                 .detail("reason", reason)
         };
-        let verified = attempt.token.expose_text(|token| self.0.tokens.verify(token));
-        let claims = match verified {
-            Some(Ok(claims)) => claims,
-            Some(Err(error)) => return self.refuse(refused(&error.to_string())).await,
-            None => return self.refuse(refused("token is not text")).await,
+        let claims = match self.0.tokens.presented(&attempt.token, protocol, source).await {
+            Ok(claims) => claims,
+            Err(TokenRejected::Unknowable) => return Err(Refusal::of(Fault::Unavailable)),
+            Err(error) => return self.refuse(refused(&error.to_string())).await,
         };
         if let Some(user) = &attempt.user
             && !user.eq_ignore_ascii_case(claims.mailbox.as_str())
@@ -243,15 +242,15 @@ impl Gatekeeper {
 
     /// A token was sent in the clear: whoever listens has it now. Its client's tokens so far are void (GW-03).
     pub async fn exposed(&self, token: &Secret<AccessToken>, peer: SocketAddr) {
-        let Some(Ok(claims)) = token.expose_text(|text| self.0.tokens.verify(text)) else { return };
+        let Some((client_id, token_id)) = self.0.tokens.owner(token).await else { return };
         let event = AuditEvent::new(EventCode::TokenExposed, Actor::Anonymous, Outcome::Denied)
-            .client(&claims.client_id)
+            .client(&client_id)
             .source(peer.ip())
-            .detail("jti", claims.token_id.clone());
+            .detail("jti", token_id);
         if self.record(event).await.is_ok()
-            && let Err(error) = self.0.registry.revoke_client(&Actor::System, &claims.client_id).await
+            && let Err(error) = self.0.registry.revoke_client(&Actor::System, &client_id).await
         {
-            tracing::error!(%error, client = %claims.client_id, "exposed token could not be revoked");
+            tracing::error!(%error, client = %client_id, "exposed token could not be revoked");
         }
     }
 

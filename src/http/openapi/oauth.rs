@@ -57,6 +57,10 @@ pub(super) fn schemas() -> Map<String, Value> {
                 "grant_type": { "type": "string", "const": "client_credentials" },
                 "resource": { "type": "string", "description": "mailto:ADDRESS of the mailbox (RFC 8707)" },
                 "scope": { "type": "string", "description": "scopes, separated by spaces; all that are granted when absent" },
+                "requested_token_type": { "type": "string", "const": "urn:mailwarden:params:oauth:token-type:handle",
+                    "description": "a handle instead of a signed token: the form for tools that only take a password" },
+                "protocol": { "type": "string", "enum": ["imap", "smtp"], "description": "the one protocol of a handle" },
+                "networks": { "type": "string", "description": "networks that a handle works from, separated by spaces" },
                 "client_id": text,
                 "client_secret": { "type": "string", "format": "password", "writeOnly": true },
             } }),
@@ -64,7 +68,8 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Token",
             json!({ "type": "object", "required": ["access_token", "token_type", "expires_in", "scope"], "properties": {
-                "access_token": text, "token_type": text, "expires_in": { "type": "integer" }, "scope": text } }),
+                "access_token": text, "token_type": text, "expires_in": { "type": "integer" }, "scope": text,
+                "issued_token_type": { "type": "string", "description": "said of a handle (RFC 8693)" } } }),
         ),
         (
             "TokenRefused",
