@@ -153,7 +153,9 @@ impl Door<'_> {
         };
         match self.doors.imap(mailbox).await {
             Ok((gateway, capabilities)) => {
-                self.say(&format!("{tag} OK [CAPABILITY {}] logged in", capabilities.join(" "))).await?;
+                // Some programs look for this one name as it is written in RFC 3501.
+                let names = capabilities.join(" ").replace("IMAP4REV1", "IMAP4rev1");
+                self.say(&format!("{tag} OK [CAPABILITY {names}] logged in")).await?;
                 Ok(Step::In(gateway))
             }
             Err(error) => {

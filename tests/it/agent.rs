@@ -74,6 +74,13 @@ impl Clear {
         }
         heard
     }
+
+    /// Sends a line; the one line of answer must begin with `code`.
+    fn say(&mut self, line: &str, code: &str) {
+        self.send(&format!("{line}\r\n"));
+        let answer = self.line();
+        assert!(answer.starts_with(code), "{line:?} was answered {answer:?}, not {code}");
+    }
 }
 
 fn tokens_of(gateway: &Gateway, tool: &Tool) -> usize {
@@ -111,8 +118,9 @@ fn getmail_and_s_nail_read_and_send_with_one_password_across_renewals() {
     while seen < 4 {
         sent += 1;
         let mut send = Command::new("s-nail");
-        send.args(["-s", &format!("number {sent}"), ADDRESS]).env("HOME", &home).env("MAILRC", home.join("mailrc"));
-        process::run(send.args(["-:u"]).current_dir(&home), b"sent through the agent\n").expect_ok("s-nail");
+        send.args(["-:u", "-s", &format!("number {sent}"), ADDRESS]);
+        send.env("HOME", &home).env("MAILRC", home.join("mailrc")).current_dir(&home);
+        process::run(&mut send, b"sent through the agent\n").expect_ok("s-nail");
         let arrived = || (maildir::messages(&stage.maildir()).len() == sent).then_some(());
         wait_for("the message to arrive", PATIENCE, arrived);
         let mut fetch = Command::new("getmail");
@@ -171,11 +179,11 @@ fn the_agents_doors_open_to_its_password_alone_and_stand_on_loopback() {
     let mut smtp = Agent::connect(agent.smtp);
     let offered = smtp.until("EHLO tool", "250 ");
     assert!(offered.iter().any(|line| line.ends_with("AUTH PLAIN LOGIN")), "{offered:?}");
-    smtp.until(&format!("MAIL FROM:<{ADDRESS}>"), "530");
-    smtp.until(&format!("AUTH PLAIN {}", plain(ADDRESS, &tool.secret)), "535");
-    smtp.until(&format!("AUTH PLAIN {}", plain(ADDRESS, &agent.password)), "235");
-    smtp.until("MAIL FROM:<somebody@else.test>", "550");
-    smtp.until(&format!("MAIL FROM:<{ADDRESS}>"), "250");
+    smtp.say(&format!("MAIL FROM:<{ADDRESS}>"), "530");
+    smtp.say(&format!("AUTH PLAIN {}", plain(ADDRESS, &tool.secret)), "535");
+    smtp.say(&format!("AUTH PLAIN {}", plain(ADDRESS, &agent.password)), "235");
+    smtp.say("MAIL FROM:<somebody@else.test>", "550");
+    smtp.say(&format!("MAIL FROM:<{ADDRESS}>"), "250");
     let mut long = Agent::connect(agent.imap);
     // The agent closes without reading all of it.
     let _ = long.0.get_mut().write_all(&vec![b'x'; 20_000]);
