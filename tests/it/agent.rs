@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::support::gateway::{Gateway, Tool, listeners, plain};
 use crate::support::process::{self, Program};
 use crate::support::stage::{ADDRESS, Stage};
-use crate::support::{PATIENCE, maildir, wait_for};
+use crate::support::{PATIENCE, give_to_mail_user, maildir, wait_for};
 
 /// A running agent.
 struct Agent {
@@ -99,11 +99,13 @@ fn getmail_and_s_nail_read_and_send_with_one_password_across_renewals() {
     for folder in ["cur", "new", "tmp"] {
         fs::create_dir_all(copies.join(folder)).expect("make a Maildir");
     }
+    // getmail delivers for anybody but root.
+    give_to_mail_user(&copies);
     fs::create_dir_all(home.join("getmail")).expect("make a folder");
     let (password, imap, smtp) = (&agent.password, agent.imap, agent.smtp);
     let getmailrc = format!(
         "[retriever]\ntype = SimpleIMAPRetriever\nserver = 127.0.0.1\nport = {imap}\nusername = {ADDRESS}\npassword = {password}\n\
-         mailboxes = (\"INBOX\",)\n[destination]\ntype = Maildir\npath = {}/\n[options]\nread_all = false\n",
+         mailboxes = (\"INBOX\",)\n[destination]\ntype = Maildir\npath = {}/\nuser = nobody\n[options]\nread_all = false\n",
         copies.display()
     );
     fs::write(home.join("getmail/getmailrc"), getmailrc).expect("write getmail's settings");
@@ -182,7 +184,7 @@ fn the_agents_doors_open_to_its_password_alone_and_stand_on_loopback() {
     smtp.say(&format!("MAIL FROM:<{ADDRESS}>"), "530");
     smtp.say(&format!("AUTH PLAIN {}", plain(ADDRESS, &tool.secret)), "535");
     smtp.say(&format!("AUTH PLAIN {}", plain(ADDRESS, &agent.password)), "235");
-    smtp.say("MAIL FROM:<somebody@else.test>", "550");
+    smtp.say("MAIL FROM:<somebody@else.test>", "553 5.7.1");
     smtp.say(&format!("MAIL FROM:<{ADDRESS}>"), "250");
     let mut long = Agent::connect(agent.imap);
     // The agent closes without reading all of it.
