@@ -147,15 +147,19 @@ fn talkative() -> Stage {
 
 /// The answer to every GET that the API knows, with the ids that there are in its place.
 fn every_answer(gateway: &Gateway, operator: &str) -> Vec<(String, String)> {
-    let get = |path: &str| {
+    let answer = |path: &str| {
         let head = format!("GET /api/v1{path} HTTP/1.1\r\nAuthorization: Bearer {operator}");
-        let answer = wire::https(gateway.port("https"), gateway.ca_file(), &head, "").expect("an answer");
+        wire::https(gateway.port("https"), gateway.ca_file(), &head, "").expect("an answer")
+    };
+    let get = |path: &str| {
+        let answer = answer(path);
         format!("{}\n{}", answer.head, answer.body)
     };
     let mut answers = Vec::new();
-    let routes = include_str!("../../src/http/admin/mod.rs").split(".route(").skip(1);
-    for route in routes.filter(|route| route.contains("get(")) {
-        let path = route.trim_start().trim_start_matches('"').split('"').next().expect("a path");
+    let described = answer("/openapi.json").json();
+    let paths = described["paths"].as_object().expect("paths").iter();
+    for path in paths.filter(|(_, item)| item.get("get").is_some()).filter_map(|(path, _)| path.strip_prefix("/api/v1"))
+    {
         let Some((list, rest)) = path.split_once("/{id}") else {
             answers.push((path.to_owned(), get(path)));
             continue;

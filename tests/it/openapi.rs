@@ -53,7 +53,11 @@ fn document_and_router_agree() {
                 let lost = answer.status == 404 && answer.body.contains("no such endpoint");
                 assert!(!lost, "{method} {path} is declared: {answer:?}");
             } else {
-                answer.problem(405, "method-not-allowed");
+                if path.starts_with("/oauth/") || path.starts_with("/.well-known/") {
+                    assert_eq!((answer.status, answer.json()["error"].as_str()), (405, Some("invalid_request")));
+                } else {
+                    answer.problem(405, "method-not-allowed");
+                }
                 let mut allowed: Vec<&str> = answer.header("allow").split(',').filter(|name| *name != "HEAD").collect();
                 allowed.sort_unstable();
                 assert_eq!(allowed, declared, "{method} {path}");
@@ -244,7 +248,8 @@ checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 502]
     let cases: u32 = cases.and_then(|(number, _)| number.parse().ok()).unwrap_or(0);
     let reached = !printed.contains("Authentication failed") && !printed.contains("Rate limited");
     assert!(cases > 800 && reached, "{printed}");
-    assert_eq!(api.get("/api/v1/audit/verify", &gateway.operator_token).json()["whole"], true);
+    // On a connection of its own: the one from before may have idled for too long.
+    assert_eq!(Api::of(gateway).get("/api/v1/audit/verify", &gateway.operator_token).json()["whole"], true);
 }
 
 #[test]

@@ -236,7 +236,7 @@ fn gw_07_bad_input_harms_only_the_one_who_sends_it() {
     let good = plain(ADDRESS, &scene.token);
     let bad = [
         "!!!!".to_owned(),
-        format!("{}=", &good[..good.len() - 1]),
+        format!("{good}="),
         format!("\t{good}"),
         format!("{good}\t"),
         format!("{}\0", &good[..8]),

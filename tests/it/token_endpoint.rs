@@ -421,6 +421,7 @@ fn what_the_metadata_names_works_and_nothing_else_does() {
             "grant_types_supported",
             "issuer",
             "jwks_uri",
+            "mailwarden_requested_token_types_supported",
             "response_types_supported",
             "scopes_supported",
             "token_endpoint",
