@@ -31,6 +31,7 @@ pub mod registry;
 pub mod vault;
 
 // Layer 3: edges. They never import each other.
+pub mod agent;
 pub mod gateway;
 pub mod http;
 pub mod sandbox;

@@ -18,6 +18,7 @@ use crate::gateway::tls::Identity;
 use crate::http;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::{ClientCa, TokenService};
+use crate::registry::Registry;
 
 /// A listener's place in the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,18 +189,21 @@ impl Edges {
                 }
             }
         }
-        let (registry, stop) = (services.registry.clone(), shutdown.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = registry.watch_grants() => (),
-                () = signing.watch_keys() => (),
-                () = registry.keep_secret_uses() => (),
-                () = registry.sweep_used() => (),
-                () = stop.cancelled() => (),
-            }
-        });
+        tasks.spawn(look_after(services.registry.clone(), signing, shutdown.clone()));
         tasks.close();
         Ok(Running { services, shutdown, tasks, addresses })
+    }
+}
+
+/// What goes on beside the requests, until the stop.
+async fn look_after(registry: Registry, tokens: TokenService, stop: CancellationToken) {
+    tokio::select! {
+        () = registry.watch_grants() => (),
+        () = tokens.watch_keys() => (),
+        () = registry.keep_secret_uses() => (),
+        () = registry.sweep_used() => (),
+        () = registry.sweep_handles() => (),
+        () = stop.cancelled() => (),
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::config::{Config, DEFAULT_FILE, environment};
+use crate::config::{Config, DEFAULT_FILE, Log, LogFormat, environment};
 use crate::crypto::random;
 use crate::domain::clock::Clock;
 use crate::domain::event::Actor;
@@ -81,6 +81,12 @@ pub async fn init(config: Option<PathBuf>) -> anyhow::Result<Initialised> {
     let services = services::start(&config).await?;
     let (_, token) = services.registry.add_operator(&Actor::System, "first", Role::Admin, None).await?;
     Ok(Initialised { token, kek_file })
+}
+
+/// For a command that holds secrets for long and reads no settings: nobody may look into it, and it logs warnings.
+pub fn close_to_debuggers() -> anyhow::Result<()> {
+    telemetry::start(&Log { filter: "warn".to_owned(), format: LogFormat::Text });
+    hardening::forbid_dumps()
 }
 
 /// Reads the settings and says whether they can be used, without starting anything.

@@ -1,22 +1,21 @@
 //! The HTTP API as the command line sees it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
+
+use crate::agent::https;
 
 /// Where the API is and who asks.
 #[derive(Debug, clap::Args)]
 pub(super) struct Target {
     /// Base URL of the service
     #[arg(long, env = "MAILWARDEN_URL", global = true, default_value = "https://localhost:8443")]
-    url: String,
+    pub(super) url: String,
     /// PEM file with the CA of its certificate
     #[arg(long, env = "MAILWARDEN_CA", global = true)]
-    ca: Option<PathBuf>,
+    pub(super) ca: Option<PathBuf>,
 }
 
 /// A client of the API.
@@ -34,27 +33,7 @@ impl Api {
             .map(|(_, value)| zeroize::Zeroizing::new(value))
             .context("set MAILWARDEN_OPERATOR_TOKEN in the environment; `mailwarden init` printed it")?;
         let base = base(&target.url)?;
-        let mut roots = rustls::RootCertStore::empty();
-        match &target.ca {
-            None => roots.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            Some(path) => {
-                let pem = std::fs::read(path).with_context(|| format!("cannot read the CA file {}", path.display()))?;
-                for certificate in CertificateDer::pem_slice_iter(&pem) {
-                    roots.add(certificate.context("the CA file is not PEM")?)?;
-                }
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let client = https::client(target.ca.as_deref())?;
         Ok(Self { client, base, token })
     }
 
@@ -98,19 +77,9 @@ impl Api {
     }
 }
 
-/// Where the API is. The operator token goes there, so it must be TLS, and nothing else may hide in the URL.
+/// Where the API is.
 fn base(url: &str) -> anyhow::Result<String> {
-    let parsed = url::Url::parse(url).context("MAILWARDEN_URL is not a URL of the form https://HOST[:PORT]")?;
-    if parsed.scheme() != "https" {
-        bail!("MAILWARDEN_URL must begin with https:// or the operator token would be sent in the clear");
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        bail!("MAILWARDEN_URL must not hold a user name or password; the operator token has a variable of its own");
-    }
-    if !["", "/"].contains(&parsed.path()) || parsed.query().is_some() || parsed.fragment().is_some() {
-        bail!("MAILWARDEN_URL must be https://HOST[:PORT] with nothing behind it");
-    }
-    Ok(format!("{}/api/v1", parsed.origin().ascii_serialization()))
+    Ok(format!("{}/api/v1", https::origin(url)?))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The command line. Management commands speak to the HTTP API; `dev`, `serve` and `init` start things here.
 
+mod agent;
 mod api;
 mod apply;
 mod audit;
@@ -12,7 +13,9 @@ mod mailbox;
 mod manage;
 mod operator;
 mod output;
+mod run;
 mod session;
+mod tool;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +71,8 @@ enum Command {
         command: ConfigCommand,
     },
     #[command(flatten)]
+    Tool(tool::Tool),
+    #[command(flatten)]
     Manage(manage::Manage),
 }
 
@@ -100,7 +105,7 @@ pub fn run() -> ExitCode {
         Err(error) => return failed(&error.into()),
     };
     match runtime.block_on(execute(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => failed(&error),
     }
 }
@@ -111,8 +116,9 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn execute(command: Command) -> anyhow::Result<()> {
-    match command {
+async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Tool(tool) => return tool::execute(tool).await,
         Command::Dev { data, https_port, imaps_port, smtps_port, submission_port } => {
             app::dev(app::DevOptions { data, https_port, imaps_port, smtps_port, submission_port }).await
         }
@@ -144,7 +150,8 @@ async fn execute(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Manage(command) => manage::execute(command).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 #[expect(clippy::print_stdout, reason = "the one place that prints what was asked for")]

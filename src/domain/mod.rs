@@ -13,6 +13,7 @@ pub mod event;
 pub mod fault;
 pub mod folder;
 pub mod grant;
+pub mod handle;
 pub mod id;
 pub mod mailbox;
 pub mod operator;

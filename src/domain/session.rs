@@ -27,6 +27,11 @@ impl Protocol {
             Self::Smtp => "smtp",
         }
     }
+
+    /// Reads the word; `None` for any other.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Imap, Self::Smtp].into_iter().find(|protocol| protocol.as_str() == text)
+    }
 }
 
 /// What is known of a running session.

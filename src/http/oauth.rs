@@ -45,10 +45,14 @@ async fn token(
         Ok(issued) => {
             let token = issued.token.expose_text(str::to_owned);
             let scope = issued.scopes.to_string();
-            let token_type = if matches!(issued.binding, Some(Binding::Dpop(_))) { "DPoP" } else { "Bearer" };
+            let token_type = match issued.binding {
+                Some(Binding::Dpop(_)) => "DPoP",
+                Some(Binding::Mtls(_)) | None => issued.kind.token_type(),
+            };
             let authorization_details = issued.details.map(|details| details.to_array());
+            let (issued_token_type, expires_in) = (issued.kind.issued_token_type(), issued.expires_in);
             let body =
-                Answer { access_token: token, token_type, expires_in: issued.expires_in, scope, authorization_details };
+                Answer { access_token: token, token_type, issued_token_type, expires_in, scope, authorization_details };
             with_no_store(Json(body).into_response())
         }
         Err(error) => {
@@ -65,6 +69,8 @@ async fn token(
 struct Answer {
     access_token: Option<String>,
     token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
     expires_in: i64,
     scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]

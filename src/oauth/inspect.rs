@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use crate::domain::client::Client;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::grant::Grant;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::token::{Binding, Claims};
 use crate::oauth::request::{ClientProof, TokenQuery};
 use crate::oauth::{OauthError, Origin, TokenService};
-use crate::registry::TokenRef;
+use crate::registry::{HandleDigest, TokenRef};
 
 impl TokenService {
     /// The introspection of a token for a client. Of another client's token it hears what it hears of garbage (INT-01, INT-02).
@@ -29,16 +30,41 @@ impl TokenService {
     /// Revokes a client's own token. Of a token that is none, or another client's, the answer is the same (INT-03).
     pub async fn revoke(&self, query: Result<TokenQuery, OauthError>, origin: &Origin) -> Result<(), OauthError> {
         let (client, token) = self.ask(query, origin).await?;
+        let registry = &self.0.registry;
+        if let Some(digest) = token.expose_text(|text| registry.handle_digest(text)).flatten() {
+            return self.revoke_handle(client, &digest, origin).await;
+        }
         let Some(Ok(claims)) = token.expose_text(|text| self.read_whenever(text)) else { return Ok(()) };
         if claims.client_id != client.id {
             return Ok(());
         }
-        let registry = &self.0.registry;
         let mut event = AuditEvent::new(EventCode::TokenRevoked, Actor::Client(client.id), Outcome::Success)
             .source(origin.source)
             .request(&origin.request_id);
         event.mailbox_id = registry.find_mailbox(claims.mailbox.as_str()).await.ok().map(|mailbox| mailbox.id);
         let token = TokenRef { token_id: claims.token_id, client_id: claims.client_id, expires_at: claims.expires_at };
+        let revoked = registry.revoke_token(event, &token).await;
+        revoked.map_err(|error| OauthError::of(&error, OauthError::ServerError))
+    }
+
+    async fn revoke_handle(&self, client: Client, digest: &HandleDigest, origin: &Origin) -> Result<(), OauthError> {
+        let registry = &self.0.registry;
+        match registry.handle_owner(digest).await {
+            Ok(owner) if owner == client.id => (),
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                return match OauthError::of(&error, OauthError::InvalidTarget) {
+                    OauthError::InvalidTarget => Ok(()),
+                    failed => Err(failed),
+                };
+            }
+        }
+        let event = AuditEvent::new(EventCode::TokenRevoked, Actor::Client(client.id.clone()), Outcome::Success)
+            .source(origin.source)
+            .request(&origin.request_id);
+        // No handle lives longer than this.
+        let expires_at = self.0.clock.now().plus_secs(i64::from(Grant::MAX_TOKEN_TTL_SECS));
+        let token = TokenRef { token_id: digest.token_id(), client_id: client.id, expires_at };
         let revoked = registry.revoke_token(event, &token).await;
         revoked.map_err(|error| OauthError::of(&error, OauthError::ServerError))
     }

@@ -1,6 +1,7 @@
 //! Issuing a token: the grant is found, what is asked for is narrowed to it, the record is durable, the token is signed.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -18,8 +19,9 @@ use crate::domain::secret::Secret;
 use crate::domain::token::Binding;
 use crate::oauth::bound::thumbprint;
 use crate::oauth::dpop::Occasion;
+use crate::oauth::handle::Claimed;
 use crate::oauth::request::{GrantType, TokenRequest};
-use crate::oauth::{IssuedToken, OauthError, Origin, TokenService, narrow};
+use crate::oauth::{IssuedToken, OauthError, Origin, TokenKind, TokenService, narrow};
 
 impl TokenService {
     pub(super) async fn issue(
@@ -45,12 +47,16 @@ impl TokenService {
         let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
         let details = narrow::details(request.details.as_deref(), &grant.bounds, mailbox)?;
         let binding = self.binding(client, request, origin).await?;
-        let now = parts.clock.now();
-        // A revocation voids what was issued up to its second; a token made right after it is dated after it.
-        let floor = client.tokens_valid_after.max(mailbox.tokens_valid_after);
-        let issued_at =
-            if floor == Timestamp::default() { now.as_secs() } else { now.as_secs().max(floor.as_secs() + 1) };
+        let issued_at = self.issued_at(client.tokens_valid_after.max(mailbox.tokens_valid_after)).await;
         let expires_in = i64::from(grant.token_ttl_secs);
+        if let Some(wanted) = &request.handle {
+            if binding.is_some() || details.is_some() || grant.bounds.pin.is_some_and(|pin| pin.source) {
+                // Of these restrictions a handle carries none, and none may be lost.
+                return Err(OauthError::InvalidRequest("a handle is neither bound, narrowed nor pinned to its source"));
+            }
+            let claimed = Claimed { mailbox: mailbox.clone(), grant: grant.clone(), scopes, issued_at, expires_in };
+            return self.issue_handle(wanted, claimed, origin).await;
+        }
         let token_id = token_id(&parts.entropy);
         let mut event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
             .client(&client.id)
@@ -89,7 +95,14 @@ impl TokenService {
         let token = parts.keyset.sign(client.token_alg, &claims);
         recording.durable().await.map_err(unavailable)?;
         let token = token.ok_or(OauthError::ServerError)?;
-        Ok(IssuedToken { token: Secret::from_text(token), expires_in, scopes, binding, details })
+        Ok(IssuedToken {
+            token: Secret::from_text(token),
+            expires_in,
+            scopes,
+            binding,
+            details,
+            kind: TokenKind::Bearer,
+        })
     }
 
     /// What the token is tied to: what it must be, the key of the proof that came with the request, or the certificate that proved the
@@ -123,6 +136,19 @@ impl TokenService {
         let proof = self.check_proof(proof, &Occasion { method: "POST", url: &url, token: None, needs_nonce })?;
         self.use_proof(&proof).await?;
         Ok(Some(Binding::Dpop(proof.thumbprint)))
+    }
+
+    /// The date of a token, in seconds. A revocation voids what was issued up to its second: a token that is asked for within that
+    /// second waits until it is over, so that another revocation voids it too. It is never dated before a revocation by another node
+    /// whose clock is ahead.
+    async fn issued_at(&self, revoked: Timestamp) -> i64 {
+        let now = self.0.clock.now();
+        if revoked == Timestamp::default() || now.as_secs() > revoked.as_secs() {
+            return now.as_secs();
+        }
+        let left = u64::try_from(1000 - now.0.rem_euclid(1000)).unwrap_or(1000);
+        tokio::time::sleep(Duration::from_millis(left)).await;
+        self.0.clock.now().as_secs().max(revoked.as_secs() + 1)
     }
 
     /// The mailbox that is meant: the one named, the client's default, or the only one it has a grant on.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::domain::details::MailboxDetails;
-use crate::oauth::{DPOP_ALGS, TokenService};
+use crate::oauth::{DPOP_ALGS, HANDLE_TYPE, TokenService};
 
 impl TokenService {
     /// The metadata document (RFC 8414). Depends on the settings only (TOK-20).
@@ -32,6 +32,7 @@ impl TokenService {
             "revocation_endpoint": format!("{issuer}/revoke"),
             "revocation_endpoint_auth_methods_supported": methods,
             "authorization_details_types_supported": [MailboxDetails::TYPE],
+            "mailwarden_requested_token_types_supported": [HANDLE_TYPE],
             "scopes_supported": scopes,
             "dpop_signing_alg_values_supported": DPOP_ALGS,
         })

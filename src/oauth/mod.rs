@@ -4,6 +4,7 @@ mod bound;
 pub mod client_auth;
 mod client_ca;
 mod dpop;
+mod handle;
 mod inspect;
 mod issue;
 pub mod jose;
@@ -42,6 +43,7 @@ use crate::registry::Registry;
 pub use bound::{check_binding, thumbprint};
 pub use client_ca::{ClientCa, NoAuthority};
 pub use dpop::ALGS as DPOP_ALGS;
+pub use handle::{HANDLE_TYPE, TokenKind};
 pub use presented::{NotAdmitted, Presented, Scheme};
 pub use verify::TokenRejected;
 
@@ -87,6 +89,8 @@ pub struct IssuedToken {
     pub binding: Option<Binding>,
     /// What of the grant it is narrowed to, if that was asked for.
     pub details: Option<MailboxDetails>,
+    /// Its form.
+    pub kind: TokenKind,
 }
 
 /// Why there is no token: the codes of RFC 6749 section 5.2, RFC 8707 and RFC 9396.

@@ -3,6 +3,7 @@
 use crate::crypto::encoding::from_base64;
 use crate::domain::secret::{AccessToken, ClientAssertion, ClientSecret, Secret};
 use crate::oauth::OauthError;
+use crate::oauth::handle::WantedHandle;
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct TokenRequest {
     pub details: Option<String>,
     /// The proof of possession in its `DPoP` header (RFC 9449).
     pub dpop: Option<String>,
+    /// The handle that it asks for instead of a signed token.
+    pub handle: Option<WantedHandle>,
 }
 
 /// What is asked about a token, or to be done to it (RFC 7009 section 2.1, RFC 7662 section 2.1).
@@ -90,7 +93,8 @@ impl TokenRequest {
             Some(_) => return Err(OauthError::UnsupportedGrantType),
             None => return Err(OauthError::InvalidRequest("grant_type is missing")),
         };
-        Ok(Self { proof, grant_type, scope, resource, details, dpop: None })
+        let handle = WantedHandle::parse(body)?;
+        Ok(Self { proof, grant_type, scope, resource, details, dpop: None, handle })
     }
 }
 

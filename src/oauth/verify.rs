@@ -47,6 +47,12 @@ pub enum TokenRejected {
     /// Over.
     #[error("token has expired")]
     Expired,
+    /// A handle that is unknown, over, or shown by another protocol, network or under another grant.
+    #[error("handle is not valid here")]
+    Handle,
+    /// Store or audit log do not answer.
+    #[error("temporarily unavailable")]
+    Unknowable,
     /// From the future.
     #[error("token is not valid yet")]
     NotYet,

@@ -8,6 +8,7 @@ mod changes;
 mod clients;
 mod error;
 mod grants;
+mod handles;
 mod keys;
 mod mailboxes;
 mod operators;
@@ -25,6 +26,8 @@ mod breaker_tests;
 #[cfg(test)]
 mod changes_tests;
 #[cfg(test)]
+mod handle_tests;
+#[cfg(test)]
 mod key_tests;
 #[cfg(test)]
 mod secret_use_tests;
@@ -39,6 +42,7 @@ pub use crate::registry::changes::{ClientTerms, GrantTerms, Version};
 pub use crate::registry::clients::{MAX_OVERLAP_SECS, NewClient};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
+pub use crate::registry::handles::HandleDigest;
 pub use crate::registry::keys::Rotation;
 pub use crate::registry::revocations::TokenRef;
 pub use crate::registry::secret_uses::{SecretUse, is_safe_to_retire};

@@ -127,7 +127,7 @@ fn read(row: &Row) -> Option<(NodeId, SessionInfo)> {
         mailbox_id: text(3)?.parse().ok()?,
         mailbox: text(4)?.parse().ok()?,
         grant_id: text(5)?.parse().ok()?,
-        protocol: [Protocol::Imap, Protocol::Smtp].into_iter().find(|known| known.as_str() == protocol)?,
+        protocol: Protocol::parse(&protocol)?,
         source: text(7)?.parse().ok()?,
         started_at: Timestamp(row.int(8).ok()?),
         ends_at: Timestamp(row.int(9).ok()?),

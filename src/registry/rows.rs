@@ -5,8 +5,10 @@ use crate::domain::client::{Client, ClientSecretRecord, Status, TokenAlg};
 use crate::domain::client_auth::RequiredBinding;
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::handle::Handle;
 use crate::domain::mailbox::{Health, Mailbox};
 use crate::domain::operator::{Operator, Role};
+use crate::domain::session::Protocol;
 use crate::domain::signing_key::SigningKey;
 use crate::registry::revocations::RevokedToken;
 use crate::store::sql::{self, Statement};
@@ -160,6 +162,42 @@ impl Stored for Operator {
             token_digest: values.digest()?,
             expires_at: values.opt_time()?,
             created_at: values.time()?,
+        })
+    }
+}
+
+impl Stored for Handle {
+    const TABLE: &'static str = "handles";
+    const KINDS: &'static str = "bttttttii";
+    const ADD: Statement = sql::HANDLE_ADD;
+    const SET: Statement = sql::HANDLE_SET;
+
+    fn to_values(&self) -> Vec<Value> {
+        let networks = self.networks.as_ref().map(|list| serde_json::to_string(list).unwrap_or_default());
+        vec![
+            self.digest.as_slice().into(),
+            self.client_id.as_str().into(),
+            self.mailbox_id.as_str().into(),
+            self.grant_id.as_str().into(),
+            self.protocol.as_str().into(),
+            self.scopes.to_string().as_str().into(),
+            Value::Text(networks),
+            self.issued_at.0.into(),
+            self.expires_at.0.into(),
+        ]
+    }
+
+    fn from_values(mut values: Fields) -> Option<Self> {
+        Some(Self {
+            digest: values.digest()?,
+            client_id: values.parsed()?,
+            mailbox_id: values.parsed()?,
+            grant_id: values.parsed()?,
+            protocol: Protocol::parse(&values.text()?)?,
+            scopes: values.parsed()?,
+            networks: values.opt_text()?.map(|text| serde_json::from_str(&text)).transpose().ok()?,
+            issued_at: values.time()?,
+            expires_at: values.time()?,
         })
     }
 }

@@ -45,6 +45,11 @@ macro_rules! secrets {
 macro_rules! grants { () => {
     "id, client_id, mailbox_id, scopes, bounds, status, token_ttl_secs, session_ttl_secs, expires_at, created_at, mac"
 }; }
+macro_rules! handles {
+    () => {
+        "digest, client_id, mailbox_id, grant_id, protocol, scopes, networks, issued_at, expires_at, mac"
+    };
+}
 macro_rules! credentials {
     () => {
         "id, mailbox_id, version, state, kek_id, wrapped_dek, sealed, created_at"
@@ -212,4 +217,10 @@ statements! {
     KEY_SET = "UPDATE signing_keys SET alg = $2, kek_id = $3, wrapped_dek = $4, sealed = $5, created_at = $6, active_from = $7, \
         retires_at = $8, revoked_at = $9, mac = $10 WHERE kid = $1 AND mac = $11";
     KEY_REMOVE = "DELETE FROM signing_keys WHERE kid = $1";
+    HANDLE_ADD = concat!("INSERT INTO handles (", handles!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+    HANDLE_SET = "UPDATE handles SET client_id = $2, mailbox_id = $3, grant_id = $4, protocol = $5, scopes = $6, networks = $7, \
+        issued_at = $8, expires_at = $9, mac = $10 WHERE digest = $1 AND mac = $11";
+    HANDLE_GET = concat!("SELECT ", handles!(), " FROM handles WHERE digest = $1");
+    HANDLE_REMOVE = "DELETE FROM handles WHERE digest = $1 AND client_id = $2";
+    HANDLE_SWEEP = "DELETE FROM handles WHERE expires_at < $1";
 }

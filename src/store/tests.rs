@@ -43,6 +43,10 @@ fn migrations_are_twins() {
             include_str!("../../migrations/sqlite/0006_revoked_tokens.sql"),
             include_str!("../../migrations/postgres/0006_revoked_tokens.sql"),
         ),
+        (
+            include_str!("../../migrations/sqlite/0004_handles.sql"),
+            include_str!("../../migrations/postgres/0004_handles.sql"),
+        ),
     ];
     for (sqlite, postgres) in twins {
         let twin = sqlite.replace(") STRICT;", ");").replace(" INTEGER", " BIGINT").replace(" BLOB", " BYTEA");

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["vault"],
     &["registry"],
     &["oauth"],
-    &["gateway", "http", "sandbox"],
+    &["agent", "gateway", "http", "sandbox"],
     &["app"],
     &["cli"],
 ];
@@ -27,7 +27,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ring", &["crypto"]),
     ("clap", &["cli"]),
     ("utoipa", &["domain", "audit", "http"]),
-    ("imap_codec", &["protocol", "policy", "gateway", "upstream", "sandbox"]),
+    ("imap_codec", &["protocol", "policy", "agent", "gateway", "upstream", "sandbox"]),
 ];
 
 const LONGEST_FILE: usize = 400;

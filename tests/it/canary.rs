@@ -15,7 +15,9 @@ fn vl_05_no_secret_is_written_or_printed_anywhere() {
     let mut stage = talkative();
     let tool = stage.gateway.add_tool("helpdesk", ADDRESS, "helpdesk");
     let token = stage.gateway.token(&tool, ADDRESS);
+    let handle = stage.gateway.handle(&tool, ADDRESS, "imap");
     let mut printed = use_and_misuse(&stage, &token);
+    printed.push_str(&use_and_misuse(&stage, &handle));
     let mut wrong = tool.clone();
     wrong.secret.push('x');
     for tool in [&tool, &wrong] {
@@ -31,7 +33,7 @@ fn vl_05_no_secret_is_written_or_printed_anywhere() {
     printed.extend(stage.gateway.audit().iter().map(ToString::to_string));
     printed.push_str(&stage.gateway.manage_ok(&["audit", "export"], b""));
     let operator = stage.gateway.operator_token.clone();
-    let secrets = [PASSWORD, &tool.secret, &operator, &token];
+    let secrets = [PASSWORD, &tool.secret, &operator, &token, &handle];
     // Once while it runs, with the write-ahead log on disk, and once more after an orderly stop.
     search_files(&stage, &secrets);
     stage.gateway.stop();

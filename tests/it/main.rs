@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that finds no value has failed")]
 
 mod admin_api;
+mod agent;
 mod apply;
 mod architecture;
 mod audit;
@@ -15,6 +16,7 @@ mod dev_flow;
 mod dpop;
 mod fapi;
 mod framing;
+mod handles;
 mod hardening;
 mod harness;
 mod http2_abuse;
@@ -44,6 +46,7 @@ mod support;
 mod token_details;
 mod token_endpoint;
 mod token_life;
+mod tool_commands;
 mod two_nodes;
 mod upstream_trust;
 mod wrong_input;

@@ -103,6 +103,40 @@ fn every_mechanism_opens_both_protocols_with_and_without_an_initial_response() {
 }
 
 #[test]
+fn a_handle_opens_its_own_protocol_by_every_mechanism_and_no_other() {
+    let scene = Both::set(WELL);
+    let tool = scene.gateway.add_tool("short", ADDRESS, "helpdesk");
+    let handles = ["imap", "smtp"].map(|protocol| scene.gateway.handle(&tool, ADDRESS, protocol));
+    let [imap, smtp] = &handles;
+    for (is_imap, own, other) in [(true, imap, smtp), (false, smtp, imap)] {
+        for mechanism in MECHANISMS {
+            let mut door = Door::open(&scene, is_imap);
+            let answer = door.log_in(mechanism, &messages(mechanism, own), true);
+            assert!(door.is_in(&answer), "{mechanism}, IMAP {is_imap}: {answer}");
+            // A handle of the other protocol is refused as one that nobody ever gave out.
+            let mut made_up = own.clone();
+            made_up.replace_range(10..14, if own.get(10..14) == Some("AAAA") { "BBBB" } else { "AAAA" });
+            let [refused, unknown] = [other, &made_up].map(|shown| {
+                let mut door = Door::open(&scene, is_imap);
+                let mut answer = door.log_in(mechanism, &messages(mechanism, shown), true);
+                if answer.starts_with("+ ") || answer.starts_with("334 ") {
+                    answer.push_str(&door.answer("AQ=="));
+                }
+                assert!(!door.is_in(&answer), "{mechanism}, IMAP {is_imap}: {answer}");
+                answer
+            });
+            assert_eq!(refused, unknown, "{mechanism}, IMAP {is_imap}");
+        }
+    }
+    let mut command = scene.gateway.imap();
+    command.command_ok("a", &format!("LOGIN {ADDRESS} {imap}"));
+    command.command_ok("b", "SELECT INBOX");
+    let mut elsewhere = scene.gateway.imap();
+    let answer = elsewhere.command("a", &format!("LOGIN other@example.test {imap}"));
+    assert!(answer.last().is_some_and(|line| line.starts_with("a NO [AUTHENTICATIONFAILED]")), "{answer:?}");
+}
+
+#[test]
 fn gw_05_an_upstream_is_sent_nothing_but_its_own_credential() {
     let scene = Both::set(WELL);
     for round in 0..25 {

@@ -449,6 +449,7 @@ fn int_05_the_metadata_names_nothing_that_is_not_served() {
             "introspection_endpoint_auth_methods_supported",
             "issuer",
             "jwks_uri",
+            "mailwarden_requested_token_types_supported",
             "response_types_supported",
             "revocation_endpoint",
             "revocation_endpoint_auth_methods_supported",

@@ -7,7 +7,7 @@ use crate::domain::session::{Protocol, SessionInfo};
 use crate::domain::token::Claims;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::stream::Peer;
-use crate::oauth;
+use crate::oauth::{self, TokenRejected};
 use crate::policy::Rights;
 use crate::protocol::sasl::Attempt;
 use crate::registry::sessions::Standing;
@@ -55,10 +55,11 @@ impl Gatekeeper {
 
     async fn examine(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<(Claims, Admitted), Doubt> {
         let unproven = |reason: String| Doubt::Refused { reason, client: None };
-        let verified = attempt.token.expose_text(|token| self.0.tokens.verify(token));
-        let claims = verified
-            .ok_or_else(|| unproven("token is not text".to_owned()))?
-            .map_err(|error| unproven(error.to_string()))?;
+        let claims = match self.0.tokens.presented(&attempt.token, protocol, peer.address.ip()).await {
+            Ok(claims) => claims,
+            Err(TokenRejected::Unknowable) => return Err(Doubt::Failed(Refusal::of(Fault::Unavailable))),
+            Err(error) => return Err(unproven(error.to_string())),
+        };
         oauth::check_binding(&claims, &peer.certificates).map_err(|error| Doubt::of(&claims, &error.to_string()))?;
         if attempt.user.as_ref().is_some_and(|user| !user.eq_ignore_ascii_case(claims.mailbox.as_str())) {
             return Err(Doubt::of(&claims, "user name is not the token's mailbox"));

@@ -172,15 +172,15 @@ impl Gatekeeper {
 
     /// A token was sent in the clear: whoever listens has it now. Its client's tokens so far are void (GW-03).
     pub async fn exposed(&self, token: &Secret<AccessToken>, peer: SocketAddr) {
-        let Some(Ok(claims)) = token.expose_text(|text| self.0.tokens.verify(text)) else { return };
+        let Some((client_id, token_id)) = self.0.tokens.owner(token).await else { return };
         let event = AuditEvent::new(EventCode::TokenExposed, Actor::Anonymous, Outcome::Denied)
-            .client(&claims.client_id)
+            .client(&client_id)
             .source(peer.ip())
-            .detail("jti", claims.token_id.clone());
+            .detail("jti", token_id);
         if self.record(event).await.is_ok()
-            && let Err(error) = self.0.registry.revoke_client(&Actor::System, &claims.client_id).await
+            && let Err(error) = self.0.registry.revoke_client(&Actor::System, &client_id).await
         {
-            tracing::error!(%error, client = %claims.client_id, "exposed token could not be revoked");
+            tracing::error!(%error, client = %client_id, "exposed token could not be revoked");
         }
     }
 }

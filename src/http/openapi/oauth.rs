@@ -145,6 +145,10 @@ pub(super) fn schemas() -> Map<String, Value> {
                 "scope": { "type": "string", "description": "scopes, separated by spaces; all that are granted when absent" },
                 "authorization_details": { "type": "string", "contentMediaType": "application/json", "description":
                     "one element of the type `mailbox` with `folders`, `senders`, `recipients` or `protocols`: less than the grant (RFC 9396)" },
+                "requested_token_type": { "type": "string", "const": "urn:mailwarden:params:oauth:token-type:handle",
+                    "description": "a handle instead of a signed token: the form for tools that only take a password" },
+                "protocol": { "type": "string", "enum": ["imap", "smtp"], "description": "the one protocol of a handle" },
+                "networks": { "type": "string", "description": "networks that a handle works from, separated by spaces" },
                 "client_id": text,
                 "client_secret": { "type": "string", "format": "password", "writeOnly": true },
                 "client_assertion_type": { "type": "string",
@@ -157,7 +161,8 @@ pub(super) fn schemas() -> Map<String, Value> {
             "Token",
             json!({ "type": "object", "required": ["access_token", "token_type", "expires_in", "scope"], "properties": {
                 "access_token": text, "token_type": text, "expires_in": { "type": "integer" }, "scope": text,
-                "authorization_details": { "type": "array", "items": { "$ref": "#/components/schemas/MailboxDetails" } } } }),
+                "authorization_details": { "type": "array", "items": { "$ref": "#/components/schemas/MailboxDetails" } },
+                "issued_token_type": { "type": "string", "description": "said of a handle (RFC 8693)" } } }),
         ),
         (
             "MailboxDetails",
@@ -179,19 +184,20 @@ pub(super) fn schemas() -> Map<String, Value> {
                 "cnf": { "type": "object" },
                 "authorization_details": { "type": "array", "items": { "$ref": "#/components/schemas/MailboxDetails" } } } }),
         ),
-        ("Me", json!({ "type": "object", "required": ["client_id"], "properties": { "client_id": text } })),
-        (
-            "ResourceMetadata",
-            json!({ "type": "object", "required": ["resource", "authorization_servers"], "properties": {
-                "resource": text, "authorization_servers": texts, "scopes_supported": texts,
-                "bearer_methods_supported": texts, "dpop_signing_alg_values_supported": texts,
-                "dpop_bound_access_tokens_required": { "type": "boolean" } } }),
-        ),
         (
             "TokenRefused",
             json!({ "type": "object", "required": ["error"], "properties": {
                 "error": text, "error_description": text, "request_id": text } }),
         ),
+    ]);
+    all.extend(own_schemas(&text, &texts));
+    all.extend(crate::http::me::schemas().map(|(name, schema)| (name.to_owned(), schema)));
+    all
+}
+
+/// What the service says of itself.
+fn own_schemas(text: &Value, texts: &Value) -> Map<String, Value> {
+    members([
         (
             "KeySet",
             json!({ "type": "object", "required": ["keys"], "properties": { "keys": { "type": "array", "items": {
@@ -207,9 +213,14 @@ pub(super) fn schemas() -> Map<String, Value> {
                 "tls_client_certificate_bound_access_tokens": { "type": "boolean" },
                 "dpop_signing_alg_values_supported": texts } }),
         ),
-    ]);
-    all.extend(crate::http::me::schemas().map(|(name, schema)| (name.to_owned(), schema)));
-    all
+        (
+            "ResourceMetadata",
+            json!({ "type": "object", "required": ["resource", "authorization_servers"], "properties": {
+                "resource": text, "authorization_servers": texts, "scopes_supported": texts,
+                "bearer_methods_supported": texts, "dpop_signing_alg_values_supported": texts,
+                "dpop_bound_access_tokens_required": { "type": "boolean" } } }),
+        ),
+    ])
 }
 
 fn members<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {

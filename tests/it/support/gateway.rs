@@ -300,6 +300,26 @@ impl Gateway {
         answer.json()["access_token"].as_str().expect("an access token").to_owned()
     }
 
+    /// A handle for one protocol of `mailbox`.
+    pub(crate) fn handle(&self, tool: &Tool, mailbox: &str, protocol: &str) -> String {
+        let form = format!(
+            "grant_type=client_credentials&resource=mailto:{mailbox}&protocol={protocol}\
+             &requested_token_type=urn:mailwarden:params:oauth:token-type:handle"
+        );
+        let answer = self.token_answer(tool, &form).expect("the token endpoint answers");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["access_token"].as_str().expect("a handle").to_owned()
+    }
+
+    /// One of the commands that a tool runs, with its id and secret.
+    pub(crate) fn tool_command(&self, tool: &Tool, args: &[&str]) -> Command {
+        let url = format!("https://localhost:{}", self.port("https"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mailwarden"));
+        command.args(args).env("MAILWARDEN_URL", url).env("MAILWARDEN_CA", &self.ca_file);
+        command.env("MAILWARDEN_CLIENT_ID", &tool.id).env("MAILWARDEN_CLIENT_SECRET", &tool.secret);
+        command
+    }
+
     /// An IMAP connection that is not logged in.
     pub(crate) fn imap(&self) -> Wire {
         let mut wire = Wire::connect(self.port("imaps"), &self.ca_file);
