@@ -17,6 +17,12 @@ from requests_oauthlib import OAuth2Session
 
 library, method, issuer, client_id, audience, algorithm = sys.argv[1:7]
 secret = sys.stdin.readline().strip()
+
+
+def sign_anew():
+    """Nothing, but for signed assertions."""
+
+
 answer = requests.get(get_well_known_url(issuer, external=True), timeout=60)
 answer.raise_for_status()
 metadata = AuthorizationServerMetadata(answer.json())
@@ -29,10 +35,15 @@ url = metadata["token_endpoint"]
 if method == "private_key_jwt":
     key = json.loads(secret)
     assert key["alg"] in metadata["token_endpoint_auth_signing_alg_values_supported"], metadata
-    # Its own defaults are the token endpoint's URL and an hour; both can be set.
-    claims = {"aud": issuer, "exp": int(time.time()) + 60}
     session = AuthlibSession(client_id, import_key(key), token_endpoint_auth_method=method)
-    session.register_client_auth_method(PrivateKeyJWT(url, claims=claims, headers={"kid": key["kid"]}, alg=key["alg"]))
+
+    def sign_anew():
+        # Its own defaults are the token endpoint's URL and an hour; both can be set. It keeps the `jti` in the claims that it is given,
+        # and an assertion is taken once: each request gets claims of its own.
+        claims = {"aud": issuer, "exp": int(time.time()) + 60}
+        session.register_client_auth_method(PrivateKeyJWT(url, claims=claims, headers={"kid": key["kid"]}, alg=key["alg"]))
+
+    sign_anew()
     token = session.fetch_token(url, grant_type="client_credentials", resource=audience)
 elif library == "authlib":
     session = AuthlibSession(client_id, secret, token_endpoint_auth_method=method)
@@ -54,12 +65,14 @@ claims = jwt.decode(access, key, algorithms=[algorithm], audience=audience, issu
 if library == "authlib":
     # Authlib sends these two with the method that it got the token with.
     def introspected():
+        sign_anew()
         answer = session.introspect_token(metadata["introspection_endpoint"], token=access, token_type_hint="access_token")
         answer.raise_for_status()
         return answer.json()
     told = introspected()
     assert told["active"] is True and all(told[name] == claims[name] for name in required + ["scope"]), sorted(told)
     for _ in range(2):
+        sign_anew()
         session.revoke_token(metadata["revocation_endpoint"], token=access).raise_for_status()
     assert introspected() == {"active": False}
 print(json.dumps(claims))

@@ -92,7 +92,7 @@ fn ad_08_every_operation_asks_for_one_of_its_roles() {
     let (_dir, gateway) = running();
     let api = Api::of(&gateway);
     let tokens = ["admin", "security", "auditor"].map(|role| (role, operator(&gateway, &format!("a {role}"), role)));
-    let for_tools = ["/oauth/token", "/oauth/me"];
+    let for_tools = ["/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/me"];
     let mut protected = 0;
     for (at, (path, method, operation)) in operations(&api.document()).into_iter().enumerate() {
         let Some(roles) = roles(&operation) else {
@@ -258,7 +258,11 @@ checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 502]
     let printed = finished.expect_ok("schemathesis");
     let cases = printed.lines().find_map(|line| line.trim().split_once(" generated, "));
     let cases: u32 = cases.and_then(|(number, _)| number.parse().ok()).unwrap_or(0);
-    let reached = !printed.contains("Authentication failed") && !printed.contains("Rate limited");
+    // What is malformed at the token endpoint is slowed down, as it should be; nothing else is.
+    let limited = printed.split_once("Rate limited").map_or("", |(_, rest)| rest.split('💡').next().unwrap_or(rest));
+    let others =
+        limited.lines().filter_map(|line| line.trim().strip_prefix("- ")).any(|name| name != "POST /oauth/token");
+    let reached = !printed.contains("Authentication failed") && !others;
     assert!(cases > 800 && reached, "{printed}");
     // On a connection of its own: the one from before may have idled for too long.
     assert_eq!(Api::of(gateway).get("/api/v1/audit/verify", &gateway.operator_token).json()["whole"], true);

@@ -13,6 +13,11 @@ fn opens_imap(gateway: &Gateway, shown: &str) {
     gateway.imap().command_ok("a", &format!("LOGIN {ADDRESS} {shown}"));
 }
 
+fn is_refused(gateway: &Gateway, shown: &str) {
+    let answer = gateway.imap().command("a", &format!("LOGIN {ADDRESS} {shown}"));
+    assert!(answer.iter().any(|line| line.starts_with("a NO [AUTHENTICATIONFAILED]")), "{answer:?}");
+}
+
 #[test]
 fn token_and_handle_print_what_opens_the_mailbox() {
     let stage = ScriptedStage::set();
@@ -64,15 +69,29 @@ fn run_hands_a_token_over_and_nothing_that_could_get_another() {
     let finished = process::run(command.env("MAILWARDEN_OPERATOR_TOKEN", &stage.gateway.operator_token), b"");
     assert_eq!(finished.code, Some(7), "the program's own exit code: {finished:?}");
     let token = finished.stdout.lines().find_map(|line| line.strip_prefix("MAILWARDEN_TOKEN=")).expect("a token");
-    opens_imap(&stage.gateway, token);
+    is_refused(&stage.gateway, token);
     for secret in ["mws_", "mwo_", "MAILWARDEN_CLIENT_SECRET", "MAILWARDEN_OPERATOR_TOKEN"] {
         assert!(!finished.stdout.contains(secret), "{secret}: {}", finished.stdout);
     }
-    let args = ["run", "--handle", "--protocol", "imap", "--env", "PASS", "--", "sh", "-c", "echo $PASS"];
-    let handle = run(&stage.gateway, &tool, &args).expect_ok("run");
-    opens_imap(&stage.gateway, handle.trim_end());
     let missing = run(&stage.gateway, &tool, &["run", "--", "/no/such/program"]);
     assert!(missing.code == Some(2) && missing.stderr.contains("cannot start"), "{missing:?}");
+}
+
+#[test]
+fn what_run_hands_over_opens_the_mailbox_until_the_program_ends() {
+    let stage = ScriptedStage::set();
+    let tool = stage.gateway.add_tool("reader", ADDRESS, "backup");
+    let kinds: [&[&str]; 2] = [&[], &["--handle", "--protocol", "imap"]];
+    for kind in kinds {
+        let script = "trap 'exit 0' TERM; echo \"shown $PASS\"; while :; do sleep 0.1; done";
+        let args = [&["run", "--env", "PASS"], kind, &["--", "sh", "-c", script]].concat();
+        let mut program = Program::start("mailwarden run", &mut stage.gateway.tool_command(&tool, &args));
+        let line = program.wait_for_line("shown ", PATIENCE);
+        let shown = line.trim_start_matches("shown ").to_owned();
+        opens_imap(&stage.gateway, &shown);
+        assert_eq!((program.stop().code(), &*program.stderr()), (Some(0), ""));
+        is_refused(&stage.gateway, &shown);
+    }
 }
 
 #[test]
@@ -85,7 +104,7 @@ fn run_keeps_a_token_file_private_and_takes_it_away() {
     assert_eq!(finished.code, Some(128 + 15), "ended by a signal: {finished:?}");
     let lines: Vec<&str> = finished.stdout.lines().collect();
     assert_eq!((lines[0], lines[1], lines[4]), ("600", "700", "--"), "{lines:?}");
-    opens_imap(&stage.gateway, lines[3]);
+    is_refused(&stage.gateway, lines[3]);
     let file = std::path::Path::new(lines[2]);
     assert!(!file.exists() && !file.parent().expect("a folder").exists(), "{} is still there", file.display());
 }
