@@ -33,15 +33,16 @@ for name in ("issuer", "token_endpoint", "jwks_uri", "scopes_supported", "grant_
 assert metadata["issuer"] == issuer and method in metadata["token_endpoint_auth_methods_supported"], metadata
 url = metadata["token_endpoint"]
 if method == "private_key_jwt":
-    key = json.loads(secret)
-    assert key["alg"] in metadata["token_endpoint_auth_signing_alg_values_supported"], metadata
-    session = AuthlibSession(client_id, import_key(key), token_endpoint_auth_method=method)
+    private = json.loads(secret)
+    assert private["alg"] in metadata["token_endpoint_auth_signing_alg_values_supported"], metadata
+    session = AuthlibSession(client_id, import_key(private), token_endpoint_auth_method=method,
+                             revocation_endpoint_auth_method=method)
 
     def sign_anew():
         # Its own defaults are the token endpoint's URL and an hour; both can be set. It keeps the `jti` in the claims that it is given,
         # and an assertion is taken once: each request gets claims of its own.
         claims = {"aud": issuer, "exp": int(time.time()) + 60}
-        session.register_client_auth_method(PrivateKeyJWT(url, claims=claims, headers={"kid": key["kid"]}, alg=key["alg"]))
+        session.register_client_auth_method(PrivateKeyJWT(url, claims=claims, headers={"kid": private["kid"]}, alg=private["alg"]))
 
     sign_anew()
     token = session.fetch_token(url, grant_type="client_credentials", resource=audience)
@@ -63,7 +64,7 @@ assert header["typ"] == "at+jwt" and header["alg"] == algorithm, header
 required = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"]
 claims = jwt.decode(access, key, algorithms=[algorithm], audience=audience, issuer=issuer, options={"require": required})
 if library == "authlib":
-    # Authlib sends these two with the method that it got the token with.
+    # Authlib introspects with the method that it got the token with, and revokes with Basic unless another is named.
     def introspected():
         sign_anew()
         answer = session.introspect_token(metadata["introspection_endpoint"], token=access, token_type_hint="access_token")
