@@ -82,15 +82,6 @@ impl Registry {
         self.handle(digest).await.map(|handle| handle.client_id)
     }
 
-    /// Ends a handle of `client` before its time; says whether there was one.
-    pub async fn remove_handle(&self, digest: &HandleDigest, client: &ClientId) -> Result<bool, RegistryError> {
-        let mut tx = self.store.begin().await?;
-        let args = [digest.0.as_slice().into(), client.as_str().into()];
-        let removed = tx.execute(sql::HANDLE_REMOVE, &args).await?;
-        tx.commit().await?;
-        Ok(removed > 0)
-    }
-
     /// Removes what is over, now and then. Runs until it is dropped.
     pub async fn sweep_handles(&self) {
         let mut tick = tokio::time::interval(SWEEP);

@@ -221,6 +221,5 @@ statements! {
     HANDLE_SET = "UPDATE handles SET client_id = $2, mailbox_id = $3, grant_id = $4, protocol = $5, scopes = $6, networks = $7, \
         issued_at = $8, expires_at = $9, mac = $10 WHERE digest = $1 AND mac = $11";
     HANDLE_GET = concat!("SELECT ", handles!(), " FROM handles WHERE digest = $1");
-    HANDLE_REMOVE = "DELETE FROM handles WHERE digest = $1 AND client_id = $2";
     HANDLE_SWEEP = "DELETE FROM handles WHERE expires_at < $1";
 }
