@@ -154,7 +154,8 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Finished {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        // Its name alone: the environment holds secrets.
+        .unwrap_or_else(|error| panic!("cannot start {}: {error}", command.get_program().display()));
     let mut stdin = child.stdin.take().expect("stdin is piped");
     // A program may end without having read its input.
     let _ = stdin.write_all(input);
