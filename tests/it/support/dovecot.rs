@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
 use super::ca::Ca;
 use super::process::Program;
-use super::{MAIL_UID, folder, free_port, give_to_mail_user, note_use_of, wait_for_port};
+use super::{MAIL_UID, PATIENCE, folder, free_port, give_to_mail_user, note_use_of, wait_for, wait_for_port};
 
 /// A running Dovecot; it goes with this value.
 pub(crate) struct Dovecot {
@@ -58,9 +59,14 @@ impl Dovecot {
         self.dir.path().join("auth-postfix")
     }
 
-    /// Changes the password of the only account.
+    /// Changes the password of the only account. Dovecot looks at the file once in a second of the clock at most: from the next one on,
+    /// which this waits for, it knows.
+    #[expect(clippy::disallowed_methods, reason = "the machine's clock is Dovecot's")]
     pub(crate) fn set_password(&self, user: &str, password: &str) {
         fs::write(self.dir.path().join("users"), format!("{user}:{{PLAIN}}{password}\n")).expect("write the users");
+        let second = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
+        let written = second();
+        wait_for("the next second", PATIENCE, || (second() != written).then_some(()));
     }
 
     /// What the server logged.
