@@ -39,6 +39,9 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
     let dialer = dialer(config)?;
     let registry =
         Registry::new(store.clone(), vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
+    if store.is_exclusive() {
+        registry.clear_dead_slots().await?;
+    }
     let event = AuditEvent::new(EventCode::ServiceStarted, Actor::System, Outcome::Success)
         .detail("version", env!("CARGO_PKG_VERSION"));
     audit.record(event).await?;

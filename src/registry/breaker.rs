@@ -15,17 +15,10 @@ use tokio::sync::Semaphore;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::MailboxId;
 use crate::domain::mailbox::Health;
+use crate::registry::slots::{BUDGET, Slot};
 use crate::registry::{Registry, RegistryError};
 use crate::store::sql;
 
-/// So many refusals open the breaker. The same number stands in the statement that reserves.
-const BUDGET: i64 = 3;
-/// While it is open, one login per ten minutes is tried.
-const PROBE_MILLIS: i64 = 600_000;
-/// No login takes that long: what was reserved before died with its node.
-const LOST_MILLIS: i64 = 120_000;
-/// After so long a slot goes back, so that other nodes get their turn.
-const KEEP_MILLIS: i64 = 5_000;
 /// For so long after that its node leaves it to the others.
 const YIELD_MILLIS: i64 = 200;
 /// A slot goes back too when nobody used it between two looks.
@@ -52,17 +45,6 @@ pub enum Knock {
     Politely,
     /// No: an operator asks for this very login.
     Anyway,
-}
-
-/// The right to have one login under way.
-#[derive(Debug)]
-pub(in crate::registry) struct Slot {
-    epoch: i64,
-    /// How many refusals there had been in all when it was reserved.
-    refused: i64,
-    /// Whether some of them are not forgiven yet.
-    is_doubtful: bool,
-    reserved_at: Timestamp,
 }
 
 /// One mailbox's slots on this node.
@@ -107,12 +89,6 @@ impl Gate {
     }
 }
 
-impl Slot {
-    fn is_old(&self, now: Timestamp) -> bool {
-        now >= self.reserved_at.plus_millis(KEEP_MILLIS)
-    }
-}
-
 impl Registry {
     /// Runs a login when the breaker allows one, and tells the breaker how it went. Goes on when the caller goes away.
     pub async fn guarded<T: Send + 'static>(
@@ -144,7 +120,9 @@ impl Registry {
     /// A proven new credential is in place: what was said about the old one does not count any more.
     pub(in crate::registry) async fn reset_breaker(&self, id: &MailboxId) -> Result<(), RegistryError> {
         let mut tx = self.store.begin().await?;
+        tx.row(sql::BREAKER_LOCK, &[id.as_str().into()]).await?;
         tx.execute(sql::BREAKER_RESET, &[id.as_str().into()]).await?;
+        tx.execute(sql::LOGIN_SLOT_CLEAR, &[id.as_str().into()]).await?;
         tx.commit().await?;
         self.gates.of(id).kept().slots.clear();
         self.set_health(id, Health::Good).await
@@ -171,25 +149,6 @@ impl Registry {
         }
     }
 
-    pub(in crate::registry) async fn reserve(
-        &self,
-        id: &MailboxId,
-        knock: Knock,
-        now: Timestamp,
-    ) -> Result<Option<Slot>, RegistryError> {
-        let knock_since = match knock {
-            Knock::Politely => now.plus_millis(-PROBE_MILLIS),
-            Knock::Anyway => now,
-        };
-        let mut tx = self.store.begin().await?;
-        let args = [id.as_str().into(), now.0.into(), knock_since.0.into(), now.plus_millis(-LOST_MILLIS).0.into()];
-        let row = tx.row(sql::BREAKER_RESERVE, &args).await?;
-        tx.commit().await?;
-        let Some(row) = row else { return Ok(None) };
-        let (epoch, refused) = (row.int(0)?, row.int(1)?);
-        Ok(Some(Slot { epoch, refused, is_doubtful: refused > row.int(2)?, reserved_at: now }))
-    }
-
     async fn settle(
         &self,
         gate: &Arc<Gate>,
@@ -211,11 +170,7 @@ impl Registry {
             }
             Verdict::Unclear => self.release(id, &slot, 0).await.map(drop),
             Verdict::Refused => {
-                let mut tx = self.store.begin().await?;
-                let args = [id.as_str().into(), slot.epoch.into(), self.clock.now().0.into()];
-                let row = tx.row(sql::BREAKER_REFUSED, &args).await?;
-                tx.commit().await?;
-                if row.map_or(Ok(0), |row| row.int(0))? >= BUDGET {
+                if self.refused(id, &slot).await? >= BUDGET {
                     self.set_health(id, Health::Quarantined).await?;
                 }
                 Ok(())
@@ -223,16 +178,11 @@ impl Registry {
         }
     }
 
-    /// Gives a slot back; says how many refusals are not forgiven, unless the slot is of an earlier credential.
-    async fn release(&self, id: &MailboxId, slot: &Slot, forgiven: i64) -> Result<Option<i64>, RegistryError> {
-        let mut tx = self.store.begin().await?;
-        let args = [id.as_str().into(), slot.epoch.into(), forgiven.into()];
-        let row = tx.row(sql::BREAKER_RELEASE, &args).await?;
-        tx.commit().await?;
-        Ok(row.map(|row| row.int(0)).transpose()?)
-    }
-
-    fn keep(&self, gate: &Arc<Gate>, id: &MailboxId, slot: Slot) {
+    fn keep(&self, gate: &Arc<Gate>, id: &MailboxId, mut slot: Slot) {
+        if !std::mem::replace(&mut slot.is_proven, true) {
+            let (registry, slot_id) = (self.clone(), slot.id.clone());
+            tokio::spawn(async move { registry.prove(&slot_id).await });
+        }
         let mut kept = gate.kept();
         kept.slots.push(slot);
         kept.is_idle = false;

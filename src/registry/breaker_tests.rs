@@ -120,7 +120,8 @@ async fn up_08_a_login_lost_with_its_node_counts_until_one_succeeds() {
     assert!(fourth.is_none(), "two are under way for all that anybody knows: {fourth:?}");
     house.clock.advance(120_000);
     account.crowd(&nodes[1..], &mailbox.id, 20).await;
-    assert_eq!(account.wrong(), 2, "and have failed when they cannot be any more");
+    assert_eq!(account.wrong(), 1, "and have failed when they cannot be any more");
+    assert_eq!(house.registry.find_mailbox("a@example.com").await.unwrap().health, Health::Quarantined);
     account.is_right.store(true, Ordering::SeqCst);
     house.clock.advance(600_000);
     account.crowd(&nodes[1..], &mailbox.id, 1).await;
@@ -149,4 +150,50 @@ async fn up_08_an_operator_may_always_try_and_what_the_upstream_says_counts() {
     account.is_right.store(false, Ordering::SeqCst);
     account.crowd(&nodes, &mailbox.id, 20).await;
     assert_eq!(account.wrong(), 7);
+}
+
+/// Three nodes that each log in well and die with the slot that they kept.
+async fn die_after_good_logins(house: &House, id: &MailboxId, account: &Account) {
+    account.is_right.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let mut node = house.registry.clone();
+        node.gates = Gates::default();
+        let slot = node.reserve(id, Knock::Politely, house.clock.now()).await.unwrap().unwrap();
+        node.prove(&slot.id).await;
+    }
+    let fourth = house.registry.reserve(id, Knock::Politely, house.clock.now()).await.unwrap();
+    assert!(fourth.is_none(), "all slots are out: {fourth:?}");
+}
+
+#[tokio::test]
+async fn nodes_that_die_after_good_logins_leave_nothing_against_the_credential() {
+    let house = House::new().await;
+    let (_, mailbox, _) = house.granted().await;
+    let account = Account::default();
+    die_after_good_logins(&house, &mailbox.id, &account).await;
+    house.clock.advance(50_000);
+    assert_eq!(account.crowd(&two_nodes(&house), &mailbox.id, 20).await, 20);
+    assert_eq!(house.registry.find_mailbox("a@example.com").await.unwrap().health, Health::Good);
+    account.is_right.store(false, Ordering::SeqCst);
+    account.crowd(&two_nodes(&house), &mailbox.id, 20).await;
+    assert_eq!(account.wrong(), 3, "and nothing for it either");
+}
+
+#[tokio::test]
+async fn a_process_that_is_alone_takes_over_from_the_dead_one_at_once() {
+    let house = House::new().await;
+    let (_, mailbox, _) = house.granted().await;
+    let account = Account::default();
+    die_after_good_logins(&house, &mailbox.id, &account).await;
+    house.registry.clear_dead_slots().await.unwrap();
+    assert_eq!(account.crowd(&two_nodes(&house), &mailbox.id, 20).await, 20);
+    // A login that was under way may have been refused: it counts.
+    house.clock.advance(60_000);
+    let mut dead = house.registry.clone();
+    dead.gates = Gates::default();
+    dead.reserve(&mailbox.id, Knock::Politely, house.clock.now()).await.unwrap().unwrap();
+    house.registry.clear_dead_slots().await.unwrap();
+    account.is_right.store(false, Ordering::SeqCst);
+    account.crowd(&two_nodes(&house), &mailbox.id, 20).await;
+    assert_eq!(account.wrong(), 2);
 }

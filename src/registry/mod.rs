@@ -18,6 +18,7 @@ mod roster;
 mod rows;
 mod secret_uses;
 pub mod sessions;
+mod slots;
 mod tokens;
 mod view;
 

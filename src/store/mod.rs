@@ -174,6 +174,11 @@ impl Store {
         Ok(Self(Pools::Sqlite { write: read.clone(), read, _lock: None }))
     }
 
+    /// Whether no other process can have it open (SQLite).
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self.0, Pools::Sqlite { .. })
+    }
+
     /// Brings the schema up to date.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.0 {

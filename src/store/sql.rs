@@ -165,21 +165,23 @@ statements! {
     CREDENTIAL_PRUNE = "DELETE FROM credentials WHERE mailbox_id = $1 AND state = 'previous'";
     CREDENTIAL_SHRED = "DELETE FROM credentials WHERE mailbox_id = $1";
 
+    // Holds the mailbox's breaker for the transaction, and makes one that nothing is held against.
+    BREAKER_LOCK = "INSERT INTO breakers (mailbox_id, epoch, refused, forgiven, tried_at) VALUES ($1, 0, 0, 0, 0) \
+        ON CONFLICT (mailbox_id) DO UPDATE SET epoch = breakers.epoch RETURNING epoch, refused, forgiven, tried_at";
     BREAKER_STRIKES = "SELECT refused - forgiven FROM breakers WHERE mailbox_id = $1";
-    // $3: when a closed door may be knocked at again; $4: before it, attempts under way are lost and count as refused.
-    BREAKER_RESERVE = "INSERT INTO breakers (mailbox_id, epoch, refused, forgiven, pending, tried_at) VALUES ($1, 0, 0, 0, 1, $2) \
-        ON CONFLICT (mailbox_id) DO UPDATE SET tried_at = $2, \
-        refused = CASE WHEN breakers.tried_at <= $4 THEN breakers.refused + breakers.pending ELSE breakers.refused END, \
-        pending = CASE WHEN breakers.tried_at <= $4 THEN 1 ELSE breakers.pending + 1 END \
-        WHERE CASE WHEN breakers.refused - breakers.forgiven >= 3 THEN breakers.tried_at <= $3 \
-        ELSE breakers.refused - breakers.forgiven + breakers.pending < 3 OR breakers.tried_at <= $4 END \
-        RETURNING epoch, refused, forgiven";
-    BREAKER_REFUSED = "UPDATE breakers SET refused = refused + 1, tried_at = $3, \
-        pending = CASE WHEN pending > 0 THEN pending - 1 ELSE 0 END WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
+    BREAKER_TRIED = "UPDATE breakers SET tried_at = $2 WHERE mailbox_id = $1";
+    BREAKER_REFUSED = "UPDATE breakers SET refused = refused + $3 WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
     // $3: the refusals that are forgiven, because the upstream took a login that began after them.
-    BREAKER_RELEASE = "UPDATE breakers SET forgiven = CASE WHEN forgiven < $3 THEN $3 ELSE forgiven END, \
-        pending = CASE WHEN pending > 0 THEN pending - 1 ELSE 0 END WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
-    BREAKER_RESET = "UPDATE breakers SET epoch = epoch + 1, forgiven = refused, pending = 0 WHERE mailbox_id = $1";
+    BREAKER_FORGIVE = "UPDATE breakers SET forgiven = CASE WHEN forgiven < $3 THEN $3 ELSE forgiven END \
+        WHERE mailbox_id = $1 AND epoch = $2 RETURNING refused - forgiven";
+    BREAKER_RESET = "UPDATE breakers SET epoch = epoch + 1, forgiven = refused WHERE mailbox_id = $1";
+    LOGIN_SLOT_ADD = "INSERT INTO login_slots (id, mailbox_id, reserved_at, is_proven) VALUES ($1, $2, $3, 0)";
+    LOGIN_SLOT_PROVEN = "UPDATE login_slots SET is_proven = 1 WHERE id = $1";
+    LOGIN_SLOT_REMOVE = "DELETE FROM login_slots WHERE id = $1";
+    LOGIN_SLOT_CLEAR = "DELETE FROM login_slots WHERE mailbox_id = $1";
+    LOGIN_SLOT_COUNT = "SELECT COUNT(*) FROM login_slots WHERE mailbox_id = $1";
+    LOGIN_SLOT_MAILBOXES = "SELECT DISTINCT mailbox_id FROM login_slots";
+    LOGIN_SLOT_LOST = "DELETE FROM login_slots WHERE mailbox_id = $1 AND is_proven = $2 AND reserved_at <= $3";
 
     CLIENT_ADD = concat!("INSERT INTO clients (", clients!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     CLIENT_SET = "UPDATE clients SET name = $2, status = $3, default_mailbox = $4, token_alg = $5, auth = $6, \

@@ -111,7 +111,10 @@ fn a_kill_in_the_middle_of_a_rotation_leaves_exactly_one_key_that_signs() {
         stage.gateway.serve();
         assert_eq!(keys(&stage.gateway, "active").len(), 1);
         let token = stage.gateway.token(&tool, ADDRESS);
-        stage.gateway.imap_session(ADDRESS, &token).command_ok("a", "LOGOUT");
+        let head = format!("GET /oauth/me HTTP/1.1\r\nAuthorization: Bearer {token}");
+        let told = wire::https(stage.gateway.port("https"), stage.gateway.ca_file(), &head, "");
+        assert_eq!(told.map(|answer| answer.status), Some(200), "the token is taken");
     }
+    stage.gateway.imap_session(ADDRESS, &stage.gateway.token(&tool, ADDRESS)).command_ok("a", "LOGOUT");
     stage.gateway.manage_ok(&["audit", "verify"], b"");
 }
