@@ -25,6 +25,7 @@ mod imap_transcripts;
 mod imap_upstream;
 mod mail_doors;
 mod mtls;
+mod oauth2_crate;
 mod oauth_clients;
 mod oauth_flood;
 mod openapi;
