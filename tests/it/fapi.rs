@@ -5,10 +5,10 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::dpop::{ISSUER, Scene, error, header, nonce, refused, shown};
 use crate::support::dpop::{Key, Proof, now};
+use crate::support::dpop_scene::{ISSUER, Scene, header, nonce, shown};
 use crate::support::gateway::Tool;
-use crate::support::http::{HERE, ask, get, post};
+use crate::support::http::{HERE, ask, error, get, post, refused};
 use crate::support::signer::add_client;
 use crate::support::stage::ADDRESS;
 use crate::support::wire::Answer;

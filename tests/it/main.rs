@@ -14,6 +14,7 @@ mod client_secrets;
 mod crash;
 mod dev_flow;
 mod dpop;
+mod dpop_proof;
 mod fapi;
 mod framing;
 mod handles;
@@ -24,6 +25,7 @@ mod imap_bounds;
 mod imap_transcripts;
 mod imap_upstream;
 mod mail_doors;
+mod metadata;
 mod mtls;
 mod oauth2_crate;
 mod oauth_clients;
@@ -44,9 +46,10 @@ mod statements;
     reason = "a harness offers more than each test takes, and shows what a failed program said"
 )]
 mod support;
+mod token_answer;
 mod token_details;
-mod token_endpoint;
 mod token_life;
+mod token_request;
 mod tool_commands;
 mod two_nodes;
 mod upstream_trust;
