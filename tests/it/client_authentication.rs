@@ -3,12 +3,10 @@
 use crate::support::ca::Ca;
 use crate::support::folder;
 use crate::support::gateway::{Gateway, Tool, base64, plain, xoauth2};
-use crate::support::http::{HERE, ask, basic, elsewhere, get, masked, post};
+use crate::support::http::{GRANT, HERE, ask, basic, elsewhere, error, get, masked, post, refused};
 use crate::support::signer::{Signer, add_client, asserted};
 use crate::support::stage::{ADDRESS, Stage};
 use crate::support::wire::{Answer, Wire};
-
-const GRANT: &str = "grant_type=client_credentials";
 
 /// A gateway without mailboxes, and a client.
 fn prepared() -> (tempfile::TempDir, Gateway, Tool) {
@@ -20,14 +18,6 @@ fn prepared() -> (tempfile::TempDir, Gateway, Tool) {
 
 fn in_body(tool: &Tool) -> String {
     format!("{GRANT}&client_id={}&client_secret={}", tool.id, tool.secret)
-}
-
-fn error(answer: &Answer) -> (u16, String) {
-    (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
-}
-
-fn refused(status: u16, code: &str) -> (u16, String) {
-    (status, code.to_owned())
 }
 
 /// The client is known: what it lacks is a mailbox.
