@@ -3,11 +3,10 @@
 use crate::support::ca::Ca;
 use crate::support::folder;
 use crate::support::gateway::{Gateway, Tool, base64, plain, xoauth2};
-use crate::support::http::{HERE, ask, basic, elsewhere, get, masked, post};
+use crate::support::http::{GRANT, HERE, ask, basic, elsewhere, error, get, masked, post, refused};
+use crate::support::signer::{Signer, add_client, asserted};
 use crate::support::stage::{ADDRESS, Stage};
 use crate::support::wire::{Answer, Wire};
-
-const GRANT: &str = "grant_type=client_credentials";
 
 /// A gateway without mailboxes, and a client.
 fn prepared() -> (tempfile::TempDir, Gateway, Tool) {
@@ -19,14 +18,6 @@ fn prepared() -> (tempfile::TempDir, Gateway, Tool) {
 
 fn in_body(tool: &Tool) -> String {
     format!("{GRANT}&client_id={}&client_secret={}", tool.id, tool.secret)
-}
-
-fn error(answer: &Answer) -> (u16, String) {
-    (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
-}
-
-fn refused(status: u16, code: &str) -> (u16, String) {
-    (status, code.to_owned())
 }
 
 /// The client is known: what it lacks is a mailbox.
@@ -146,6 +137,27 @@ fn ca_06_an_unknown_client_is_answered_like_a_known_one() {
         assert_eq!(known, masked(&ask(&gateway, HERE, post(&basic(&other), GRANT))), "{}", other.id);
         assert_eq!(known, masked(&ask(&gateway, HERE, post("", &in_body(&other)))), "{}", other.id);
     }
+}
+
+#[test]
+fn ca_06_an_assertion_of_an_unknown_client_is_answered_like_a_wrong_signature() {
+    let (_dir, gateway, tool) = prepared();
+    let (signer, stranger) = (Signer::new(), Signer::new());
+    let file = signer.jwks_file(gateway.dir()).display().to_string();
+    let signing = ["--auth", "private_key_jwt", "--jwks-file", &file];
+    let [known, gone] = ["known", "gone"].map(|name| add_client(&gateway, &[&[name], &signing[..]].concat()));
+    gateway.manage_ok(&["client", "remove", &gone], b"");
+    let by =
+        |signer: &Signer, id: &str| signer.assertion(&gateway, &Tool { id: id.to_owned(), secret: String::new() }, "a");
+    let reference = masked(&ask(&gateway, elsewhere(0), asserted(&by(&stranger, &known))));
+    assert!(reference.starts_with("HTTP/1.1 401"), "{reference}");
+    for (at, id) in ["cli_0123456789ab", "nobody", "x' OR 1=1 --", &tool.id, &gone].into_iter().enumerate() {
+        for signer in [&stranger, &signer] {
+            let assertion = by(signer, id);
+            assert_eq!(reference, masked(&ask(&gateway, elsewhere(at + 1), asserted(&assertion))), "{id}");
+        }
+    }
+    assert!(is_known(&ask(&gateway, HERE, asserted(&by(&signer, &known)))));
 }
 
 #[test]

@@ -67,7 +67,11 @@ impl Jwk {
 
     /// Whether `signature` is that of `message` under this key: the algorithm must be the key's kind, and the one it is meant for.
     pub fn verify(&self, alg: ClientAlg, message: &[u8], signature: &[u8]) -> bool {
-        self.alg.is_none_or(|meant| meant == alg) && self.key.verify(alg, message, signature)
+        self.serves(alg) && self.key.verify(alg, message, signature)
+    }
+
+    fn serves(&self, alg: ClientAlg) -> bool {
+        self.alg.is_none_or(|meant| meant == alg) && self.key.fits(alg)
     }
 
     /// SHA-256 of the key's required members in their canonical form, in base64url (RFC 7638): `jkt` of RFC 9449.
@@ -106,6 +110,16 @@ impl JwkSet {
     /// The keys that a signature with this `kid` may be of: the one of that name, or without a name all of them.
     pub fn candidates<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Jwk> {
         self.0.iter().filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
+    }
+
+    /// Whether one of the candidates made the signature. Where none is of this algorithm, a key of nobody is tried in vain, so
+    /// that the time does not tell which keys there are (CA-06).
+    pub fn verify(&self, kid: Option<&str>, alg: ClientAlg, message: &[u8], signature: &[u8]) -> bool {
+        let mut candidates = self.candidates(kid).filter(|key| key.serves(alg)).peekable();
+        if candidates.peek().is_none() {
+            PublicKey::of_nobody(alg).verify(alg, message, signature);
+        }
+        candidates.any(|key| key.verify(alg, message, signature))
     }
 
     /// Whether there is no usable key in it.

@@ -10,3 +10,4 @@ mod mtls;
 mod rotation;
 mod service;
 mod signers;
+mod timing;

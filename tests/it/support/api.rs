@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use super::ca::Leaf;
 use super::gateway::Gateway;
 
 /// A client; one connection, used again.
@@ -61,6 +62,15 @@ impl Api {
 
     /// From another address of loopback, which the service takes for another host.
     pub(crate) fn from(gateway: &Gateway, source: Ipv4Addr) -> Self {
+        Self::new(gateway, source, None)
+    }
+
+    /// With this certificate shown.
+    pub(crate) fn showing(gateway: &Gateway, certificate: &Leaf) -> Self {
+        Self::new(gateway, Ipv4Addr::LOCALHOST, Some(certificate))
+    }
+
+    fn new(gateway: &Gateway, source: Ipv4Addr, shown: Option<&Leaf>) -> Self {
         let mut roots = RootCertStore::empty();
         let pem = fs::read(gateway.ca_file()).expect("read the CA");
         for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -69,8 +79,15 @@ impl Api {
         let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider speaks TLS")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let tls = match shown {
+            None => tls.with_no_client_auth(),
+            Some(leaf) => {
+                let chain = CertificateDer::from_pem_file(&leaf.certificate).expect("a certificate");
+                let key = PrivateKeyDer::from_pem_file(&leaf.key).expect("a key");
+                tls.with_client_auth_cert(vec![chain], key).expect("a certificate and its key")
+            }
+        };
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()

@@ -1,4 +1,5 @@
-//! DPoP proofs (RFC 9449), good ones and those that no library would make.
+//! What a tool signs with a key of any algorithm: DPoP proofs (RFC 9449) and client assertions (RFC 7523), good ones and those that no
+//! library would make.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -64,6 +65,21 @@ impl Key {
         }
     }
 
+    /// A good assertion of this client, a minute long, not signed yet.
+    pub(crate) fn assertion(&self, alg: &str, client: &str, issuer: &str) -> Proof<'_> {
+        let (now, name) = (now(), base64url(&random::system().bytes::<16>()));
+        Proof {
+            key: self,
+            header: json!({ "typ": "client-authentication+jwt", "alg": alg }),
+            claims: json!({ "iss": client, "sub": client, "aud": issuer, "iat": now, "exp": now + 60, "jti": name }),
+        }
+    }
+
+    /// Its public half as a set.
+    pub(crate) fn jwks(&self) -> Value {
+        json!({ "keys": [self.jwk] })
+    }
+
     fn sign(&self, alg: &str, message: &[u8]) -> Vec<u8> {
         match &self.private {
             Private::Own(key) => key.sign(message).expect("sign"),
@@ -78,7 +94,7 @@ impl Key {
     }
 }
 
-/// A proof under way.
+/// A proof or assertion under way.
 #[derive(Clone)]
 pub(crate) struct Proof<'a> {
     key: &'a Key,

@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::gateway::{Gateway, Tool, base64};
 use super::wire::{Answer, Wire};
 
+/// The least that a token request says.
+pub(crate) const GRANT: &str = "grant_type=client_credentials";
+
 /// Where most requests come from.
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -91,4 +94,14 @@ pub(crate) fn masked(answer: &Answer) -> String {
         body.replace_range(at + 5..at + 17, "............");
     }
     format!("{head}\n\n{body}")
+}
+
+/// What an answer refuses with.
+pub(crate) fn error(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The same, as it should be.
+pub(crate) fn refused(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
 }

@@ -5,6 +5,7 @@ pub(crate) mod ca;
 pub(crate) mod clients;
 pub(crate) mod dovecot;
 pub(crate) mod dpop;
+pub(crate) mod dpop_scene;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod maildir;
@@ -15,6 +16,7 @@ pub(crate) mod signer;
 pub(crate) mod smtp_upstream;
 pub(crate) mod stage;
 pub(crate) mod submission;
+pub(crate) mod token_scene;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 
