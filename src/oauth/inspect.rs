@@ -83,7 +83,7 @@ impl TokenService {
             Ok(client) => Ok(client),
             Err(error) => {
                 self.count_failure(&error, origin)?;
-                self.record_refusal(&error, Actor::Anonymous, named, origin).await?;
+                self.record_refusal(error.code(), Actor::Anonymous, named, origin).await?;
                 Err(error)
             }
         }

@@ -30,6 +30,7 @@ mod oauth_flood;
 mod openapi;
 mod read_only;
 mod real_servers;
+mod refused_tokens;
 mod requirements;
 mod revoke;
 mod sasl;
