@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use crate::cli::manage::{Call, segment};
+use crate::domain::mechanism::Mechanism;
 use crate::domain::scope::Preset;
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +63,9 @@ pub(super) struct NewGrant {
     /// imap or smtp; may be repeated
     #[arg(long)]
     protocol: Vec<String>,
+    /// OAUTHBEARER, XOAUTH2, PLAIN or LOGIN: how a token may be presented at the mail doors; may be repeated
+    #[arg(long, value_parser = mechanism)]
+    mechanism: Vec<Mechanism>,
     /// A token works only from the address that it was asked for from
     #[arg(long)]
     pin_source: bool,
@@ -126,6 +130,9 @@ impl NewGrant {
                 bounds.insert(name.to_owned(), json!(list));
             }
         }
+        if !self.mechanism.is_empty() {
+            bounds.insert("mechanisms".to_owned(), json!(self.mechanism));
+        }
         if self.pin_source || self.pin_once {
             let pin = json!({ "source": self.pin_source, "single_connection": self.pin_once });
             bounds.insert("pin".to_owned(), pin);
@@ -135,6 +142,10 @@ impl NewGrant {
             "token_ttl_secs": self.token_ttl, "session_ttl_secs": self.session_ttl, "expires_at": self.expires,
         }))
     }
+}
+
+fn mechanism(name: &str) -> Result<Mechanism, String> {
+    Mechanism::parse(name).ok_or_else(|| format!("there are {}", Mechanism::ALL.map(Mechanism::as_str).join(", ")))
 }
 
 #[expect(clippy::print_stderr, reason = "a remark beside the output")]

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::domain::address::{AddressPattern, MailAddress};
 use crate::domain::folder::{FolderPath, FolderPattern};
+use crate::domain::mechanism::Mechanism;
 use crate::domain::session::Protocol;
 
 /// The limits inside a grant. A field that this version does not know makes the whole grant unreadable, and so without effect: a
@@ -34,6 +35,9 @@ pub struct Bounds {
     /// Mail protocols that may be spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocols: Option<Vec<Protocol>>,
+    /// SASL mechanisms that a token or handle may be presented by at the mail doors; the LOGIN command counts as `LOGIN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanisms: Option<Vec<Mechanism>>,
     /// What ties a token to the tool that asked for it, where the tool can prove no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
@@ -85,7 +89,7 @@ impl Bounds {
     /// comparing entry by entry to see it.
     pub fn cover(&self, other: &Self, own: &MailAddress) -> bool {
         // Named one by one, so that a new bound cannot be forgotten here.
-        let Self { folders, senders, recipients, networks, protocols, pin } = self;
+        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin } = self;
         let (pin, other_pin) = (pin.unwrap_or_default(), other.pin.unwrap_or_default());
         let own = vec![AddressPattern::Address(own.clone())];
         within(folders.as_deref(), other.folders.as_deref(), FolderPattern::covers)
@@ -97,6 +101,7 @@ impl Bounds {
             && within(recipients.as_deref(), other.recipients.as_deref(), AddressPattern::covers)
             && within(networks.as_deref(), other.networks.as_deref(), |wide, narrow| wide.contains(narrow))
             && within(protocols.as_deref(), other.protocols.as_deref(), PartialEq::eq)
+            && within(mechanisms.as_deref(), other.mechanisms.as_deref(), PartialEq::eq)
             && (!pin.source || other_pin.source)
             && (!pin.single_connection || other_pin.single_connection)
     }
@@ -116,6 +121,11 @@ impl Bounds {
     /// Whether `protocol` may be spoken.
     pub fn allow_protocol(&self, protocol: Protocol) -> bool {
         self.protocols.as_ref().is_none_or(|list| list.contains(&protocol))
+    }
+
+    /// Whether a token may be presented by `mechanism`.
+    pub fn allow_mechanism(&self, mechanism: Mechanism) -> bool {
+        self.mechanisms.as_ref().is_none_or(|list| list.contains(&mechanism))
     }
 }
 
@@ -157,6 +167,9 @@ mod tests {
             (r#"{"networks":["10.1.0.0/16"]}"#, r#"{"networks":["10.0.0.0/8"]}"#, false),
             (r#"{"protocols":["imap","smtp"]}"#, r#"{"protocols":["smtp"]}"#, true),
             (r#"{"protocols":["smtp"]}"#, r#"{"protocols":["imap"]}"#, false),
+            (r#"{"mechanisms":["XOAUTH2","PLAIN"]}"#, r#"{"mechanisms":["XOAUTH2"]}"#, true),
+            (r#"{"mechanisms":["XOAUTH2"]}"#, r#"{"mechanisms":["PLAIN"]}"#, false),
+            (r#"{"mechanisms":["XOAUTH2"]}"#, "{}", false),
         ] {
             assert_eq!(read(wide).cover(&read(narrow), &own), covers, "{wide} for {narrow}");
         }

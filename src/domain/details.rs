@@ -92,6 +92,7 @@ impl Bounds {
             protocols: both(self.protocols.clone(), details.protocols.as_deref(), |one, other| {
                 (one == other).then_some(*one)
             }),
+            mechanisms: self.mechanisms.clone(),
             pin: self.pin,
         }
     }
@@ -152,6 +153,7 @@ mod tests {
         let lists = (patterns(&FOLDERS), patterns(&ADDRESSES), patterns(&ADDRESSES), protocols());
         lists.prop_map(|(folders, senders, recipients, protocols)| Bounds {
             pin: None,
+            mechanisms: None,
             folders,
             senders,
             recipients,

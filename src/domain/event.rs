@@ -69,7 +69,7 @@ codes! {
     GrantRemoved = "grant.removed";
     /// An access token was issued.
     TokenIssued = "token.issued";
-    /// A token request was refused.
+    /// A token request was refused, or a token that was shown on HTTP.
     TokenRefused = "token.refused";
     /// One access token was revoked; its sessions end.
     TokenRevoked = "token.revoked";

@@ -16,6 +16,7 @@ pub mod grant;
 pub mod handle;
 pub mod id;
 pub mod mailbox;
+pub mod mechanism;
 pub mod operator;
 pub mod scope;
 pub mod secret;

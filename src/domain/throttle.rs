@@ -30,6 +30,15 @@ impl Throttle {
         u64::try_from(left).ok().filter(|left| *left > 0).map(|left| left.div_ceil(1000))
     }
 
+    /// Counts a failure of `source`, unless it must wait: then says how many seconds, and counts nothing.
+    pub fn count(&self, source: IpAddr, now: Timestamp) -> Result<(), u64> {
+        if let Some(wait) = self.must_wait(source, now) {
+            return Err(wait);
+        }
+        self.failed(source, now);
+        Ok(())
+    }
+
     /// Counts a failure of `source`.
     pub fn failed(&self, source: IpAddr, now: Timestamp) {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);

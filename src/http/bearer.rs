@@ -91,21 +91,16 @@ fn presented(headers: &HeaderMap) -> Result<Option<(Scheme, &str)>, OauthError> 
 fn challenge(state: &HttpState, tried: Option<Scheme>, error: Option<&NotAdmitted>, id: &RequestId) -> Response {
     let status = match error {
         Some(NotAdmitted::Oauth(OauthError::InvalidRequest(_))) => StatusCode::BAD_REQUEST,
-        Some(NotAdmitted::Oauth(OauthError::TemporarilyUnavailable)) => StatusCode::SERVICE_UNAVAILABLE,
-        Some(NotAdmitted::Oauth(OauthError::ServerError)) => StatusCode::INTERNAL_SERVER_ERROR,
+        Some(NotAdmitted::Oauth(
+            error @ (OauthError::SlowDown { .. } | OauthError::TemporarilyUnavailable | OauthError::ServerError),
+        )) => return oauth::refused(error, id),
         _ => StatusCode::UNAUTHORIZED,
     };
     let (code, description) = error.map_or_else(
         || ("invalid_token", "an access token is needed".to_owned()),
         |error| (error.code(), error.to_string()),
     );
-    let mut response = oauth::error(status, code, &description, Some(id));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(5));
-    }
-    if status.is_server_error() {
-        return response;
-    }
+    let response = oauth::error(status, code, &description, Some(id));
     let wrong = match error {
         // RFC 6750 section 3.1: who showed nothing is told of no error.
         None => String::new(),

@@ -8,8 +8,8 @@ use crate::domain::grant::Grant;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::token::{Binding, Claims};
 use crate::oauth::request::{ClientProof, TokenQuery};
-use crate::oauth::{OauthError, Origin, TokenService};
-use crate::registry::{HandleDigest, TokenRef};
+use crate::oauth::{OauthError, Origin, TokenKind, TokenService};
+use crate::registry::{HandleDigest, RegistryError, TokenRef};
 
 impl TokenService {
     /// The introspection of a token for a client. Of another client's token it hears what it hears of garbage (INT-01, INT-02).
@@ -83,7 +83,7 @@ impl TokenService {
             Ok(client) => Ok(client),
             Err(error) => {
                 self.count_failure(&error, origin)?;
-                self.record_refusal(&error, Actor::Anonymous, named, origin).await?;
+                self.record_refusal(error.code(), Actor::Anonymous, named, origin).await?;
                 Err(error)
             }
         }
@@ -102,15 +102,11 @@ impl TokenService {
         Ok((client, token?))
     }
 
-    /// Verified now, not revoked, client, mailbox and grant standing now. Bounds on where it is shown cannot be judged here.
+    /// What is told of a token or handle, or that it is not active.
     async fn active(&self, token: &Secret<AccessToken>, client: Option<&Client>) -> Result<Value, OauthError> {
         let inactive = json!({ "active": false });
-        let Some(Ok(claims)) = token.expose_text(|text| self.verify(text)) else { return Ok(inactive) };
-        if client.is_some_and(|client| client.id != claims.client_id) {
-            return Ok(inactive);
-        }
-        match self.0.registry.standing(&claims).await {
-            Ok(admitted) => Ok(self.told(&claims, &admitted.scopes.reduced().to_string())),
+        match self.look(token, client).await {
+            Ok(told) => Ok(told.unwrap_or(inactive)),
             Err(error) => match OauthError::of(&error, OauthError::InvalidTarget) {
                 OauthError::InvalidTarget => Ok(inactive),
                 failed => Err(failed),
@@ -118,10 +114,26 @@ impl TokenService {
         }
     }
 
-    fn told(&self, claims: &Claims, scope: &str) -> Value {
+    /// Verified now, not revoked, client, mailbox and grant standing now. Bounds on where it is shown cannot be judged here.
+    async fn look(&self, token: &Secret<AccessToken>, client: Option<&Client>) -> Result<Option<Value>, RegistryError> {
+        let registry = &self.0.registry;
+        let (claims, kind) = if let Some(digest) = token.expose_text(|text| registry.handle_digest(text)).flatten() {
+            (registry.read_handle(&digest).await?, TokenKind::Handle)
+        } else {
+            let Some(Ok(claims)) = token.expose_text(|text| self.verify(text)) else { return Ok(None) };
+            (claims, TokenKind::Bearer)
+        };
+        if client.is_some_and(|client| client.id != claims.client_id) {
+            return Ok(None);
+        }
+        let admitted = registry.standing(&claims).await?;
+        Ok(Some(self.told(&claims, &admitted.scopes.reduced().to_string(), kind)))
+    }
+
+    fn told(&self, claims: &Claims, scope: &str, kind: TokenKind) -> Value {
         let token_type = match claims.binding {
             Some(Binding::Dpop(_)) => "DPoP",
-            Some(Binding::Mtls(_)) | None => "Bearer",
+            Some(Binding::Mtls(_)) | None => kind.token_type(),
         };
         let mut answer = json!({
             "active": true, "iss": self.0.issuer, "sub": claims.client_id, "client_id": claims.client_id,

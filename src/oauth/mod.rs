@@ -23,7 +23,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::audit::Audit;
-use crate::domain::client::Client;
 use crate::domain::clock::Clock;
 use crate::domain::details::MailboxDetails;
 use crate::domain::entropy::Entropy;
@@ -59,7 +58,12 @@ struct Parts {
     issuer: String,
     clock: Clock,
     entropy: Entropy,
+    /// Of failed authentications.
     throttle: Throttle,
+    /// Of the records of what could not be read.
+    unread: Throttle,
+    /// Of refused tokens.
+    unfit: Throttle,
     client_ca: Option<ClientCa>,
     keys: KeyCache,
     verified: Verified,
@@ -176,10 +180,24 @@ impl TokenService {
         clock: Clock,
         entropy: Entropy,
     ) -> Self {
-        let (throttle, verified) = (Throttle::default(), Verified::default());
+        let [throttle, unread, unfit] = std::array::from_fn(|_| Throttle::default());
+        let verified = Verified::default();
         let keys = KeyCache::new(registry.dialer().clone(), clock.clone());
         let client_ca = None;
-        Self(Arc::new(Parts { registry, audit, keyset, issuer, clock, entropy, throttle, client_ca, keys, verified }))
+        Self(Arc::new(Parts {
+            registry,
+            audit,
+            keyset,
+            issuer,
+            clock,
+            entropy,
+            throttle,
+            unread,
+            unfit,
+            client_ca,
+            keys,
+            verified,
+        }))
     }
 
     /// With authorities whose certificates prove clients; to be said before the service is cloned.
@@ -198,10 +216,15 @@ impl TokenService {
         origin: &Origin,
     ) -> Result<IssuedToken, OauthError> {
         self.must_not_wait(origin)?;
-        let mut named = request.as_ref().ok().and_then(|request| request.proof.client_id()?.parse::<ClientId>().ok());
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => return Err(self.unread(error, origin).await),
+        };
+        let mut named = request.proof.client_id().and_then(|id| id.parse::<ClientId>().ok());
         let mut actor = Actor::Anonymous;
-        let error = match self.authenticated(request, origin).await {
-            Ok((client, request)) => match self.issue(&client, &request, origin).await {
+        // Nothing of what is asked for is looked at before it is known who asks.
+        let error = match self.authenticate(&request.proof, origin).await {
+            Ok(client) => match self.issue(&client, &request, origin).await {
                 Ok(issued) => return Ok(issued),
                 // A step of the protocol, not a refusal: nothing is recorded, and the tool asks again.
                 Err(OauthError::UseDpopNonce) => return Err(OauthError::UseDpopNonce),
@@ -216,8 +239,20 @@ impl TokenService {
                 error
             }
         };
-        self.record_refusal(&error, actor, named, origin).await?;
+        self.record_refusal(error.code(), actor, named, origin).await?;
         Err(error)
+    }
+
+    /// A request that names nobody, or what cannot be read, is no guess at a secret: it is answered as often as it is sent, and slows
+    /// nobody down. Only the first few of a source are recorded, so that it costs nothing either.
+    async fn unread(&self, error: OauthError, origin: &Origin) -> OauthError {
+        if self.0.unread.count(origin.source, self.0.clock.now()).is_err() {
+            return error;
+        }
+        match self.record_refusal(error.code(), Actor::Anonymous, None, origin).await {
+            Ok(()) => error,
+            Err(unavailable) => unavailable,
+        }
     }
 
     /// Counts a failed authentication before it costs an audit write. Of many that came at once, those past the limit cost none.
@@ -231,7 +266,7 @@ impl TokenService {
 
     async fn record_refusal(
         &self,
-        error: &OauthError,
+        error: &'static str,
         actor: Actor,
         named: Option<ClientId>,
         origin: &Origin,
@@ -239,20 +274,9 @@ impl TokenService {
         let mut event = AuditEvent::new(EventCode::TokenRefused, actor, Outcome::Denied)
             .source(origin.source)
             .request(&origin.request_id)
-            .detail("error", error.code());
+            .detail("error", error);
         event.client_id = named;
         self.0.audit.record(event).await.map(drop).map_err(|_| OauthError::TemporarilyUnavailable)
-    }
-
-    /// Who asks. Nothing of what is asked for is looked at before that is known.
-    async fn authenticated(
-        &self,
-        request: Result<TokenRequest, OauthError>,
-        origin: &Origin,
-    ) -> Result<(Client, TokenRequest), OauthError> {
-        let request = request?;
-        let client = self.authenticate(&request.proof, origin).await?;
-        Ok((client, request))
     }
 
     fn must_not_wait(&self, origin: &Origin) -> Result<(), OauthError> {

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::crypto::encoding::base64url;
 use crate::crypto::hash::sha256;
 use crate::domain::client_auth::RequiredBinding;
+use crate::domain::event::Actor;
 use crate::domain::token::{Binding, Claims};
 use crate::oauth::dpop::{ALGS, Occasion};
 use crate::oauth::{OauthError, Origin, TokenService};
@@ -49,6 +50,8 @@ pub enum NotAdmitted {
     Oauth(#[from] OauthError),
 }
 
+const INVALID: NotAdmitted = NotAdmitted::InvalidToken("the token is not valid, or no longer");
+
 impl NotAdmitted {
     /// The `error` code.
     pub fn code(&self) -> &'static str {
@@ -57,20 +60,41 @@ impl NotAdmitted {
             Self::Oauth(error) => error.code(),
         }
     }
+
+    /// Whether it is the token or its proof that is wrong: not our failure, nor a step of the protocol.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::InvalidToken(_) | Self::Oauth(OauthError::InvalidDpopProof(_)))
+    }
 }
 
 impl TokenService {
-    /// What a token says that is shown by whom it is bound to, and whose grant stands.
+    /// What a token says that is shown by whom it is bound to, and whose grant stands. A refusal is recorded and counts: a source that
+    /// is refused often hears that it has to wait, and costs no further record. A good token is served from there all the same.
     pub async fn admit(&self, shown: &Presented<'_>, origin: &Origin) -> Result<Claims, NotAdmitted> {
-        let invalid = NotAdmitted::InvalidToken("the token is not valid, or no longer");
-        let claims = self.verify(shown.token).map_err(|_| invalid.clone())?;
-        let stands = self.0.registry.standing(&claims).await;
+        let (error, client) = match self.verify(shown.token) {
+            Ok(claims) => match self.check_shown(&claims, shown, origin).await {
+                Ok(()) => return Ok(claims),
+                Err(error) => (error, Some(claims.client_id)),
+            },
+            Err(_) => (INVALID, None),
+        };
+        if error.is_refusal() {
+            let counted = self.0.unfit.count(origin.source, self.0.clock.now());
+            counted.map_err(|retry_after| OauthError::SlowDown { retry_after })?;
+            self.record_refusal(error.code(), Actor::Anonymous, client, origin).await?;
+        }
+        Err(error)
+    }
+
+    /// Whether the token of these claims still stands, and is shown by whom and where it may be.
+    async fn check_shown(&self, claims: &Claims, shown: &Presented<'_>, origin: &Origin) -> Result<(), NotAdmitted> {
+        let stands = self.0.registry.standing(claims).await;
         let found = stands.map_err(|error| match OauthError::of(&error, OauthError::InvalidTarget) {
-            OauthError::InvalidTarget => invalid.clone(),
+            OauthError::InvalidTarget => INVALID,
             other => other.into(),
         })?;
         if !found.bounds.allow_source(origin.source) {
-            return Err(invalid);
+            return Err(INVALID);
         }
         let required = found.client.required_binding;
         match (&claims.binding, shown.scheme) {
@@ -90,7 +114,7 @@ impl TokenService {
                 return Err(NotAdmitted::InvalidToken("the token is bound to no key: show it as Bearer"));
             }
         }
-        Ok(claims)
+        Ok(())
     }
 
     async fn check_possession(&self, key: &str, shown: &Presented<'_>, needs_nonce: bool) -> Result<(), NotAdmitted> {

@@ -3,46 +3,10 @@
 use crate::crypto::encoding::{base64, from_base64};
 use crate::domain::secret::{AccessToken, Secret};
 
+pub use crate::domain::mechanism::Mechanism;
+
 /// Longest line of an authentication exchange, in octets.
 pub const MAX_LINE: usize = 16 * 1024;
-
-/// How a token was presented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    /// RFC 4616; the token is the password.
-    Plain,
-    /// `AUTHENTICATE LOGIN`, and the LOGIN command; the token is the password.
-    Login,
-    /// Google's and Microsoft's.
-    Xoauth2,
-    /// RFC 7628.
-    OauthBearer,
-}
-
-impl Mechanism {
-    /// All mechanisms, in the order in which we offer them.
-    pub const ALL: [Self; 4] = [Self::OauthBearer, Self::Xoauth2, Self::Plain, Self::Login];
-
-    /// The registered name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::Login => "LOGIN",
-            Self::Xoauth2 => "XOAUTH2",
-            Self::OauthBearer => "OAUTHBEARER",
-        }
-    }
-
-    /// Reads a name in any case.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mechanism| mechanism.as_str().eq_ignore_ascii_case(name))
-    }
-
-    /// Whether a failure is told by a JSON challenge, which the client answers before the final word.
-    pub fn has_failure_challenge(self) -> bool {
-        matches!(self, Self::Xoauth2 | Self::OauthBearer)
-    }
-}
 
 /// Somebody asks to be let in.
 #[derive(Debug)]

@@ -59,6 +59,15 @@ impl Registry {
         if handle.protocol != protocol || !is_near {
             return Err(RegistryError::Denied);
         }
+        self.said_by(handle, digest).await
+    }
+
+    /// What the handle says, wherever it may be shown, if its own grant stands: for who asks about it.
+    pub async fn read_handle(&self, digest: &HandleDigest) -> Result<Claims, RegistryError> {
+        self.said_by(self.handle(digest).await?, digest).await
+    }
+
+    async fn said_by(&self, handle: Handle, digest: &HandleDigest) -> Result<Claims, RegistryError> {
         let mailbox = self.mailbox_row(&handle.mailbox_id).await.map_err(gone)?.0.address;
         let (.., grant) = self.grant_for(&handle.client_id, &mailbox).await?;
         if grant.id != handle.grant_id {

@@ -66,7 +66,7 @@ fn jwt_12_a_bound_token_is_never_a_bearer_token() {
             assert!(challenge(&answer, "Bearer").contains("error=\"invalid_token\""), "{answer:?}");
             assert!(!challenge(&answer, "DPoP").contains("error="), "{answer:?}");
         }
-        assert_eq!(scene.ask_path(&format!("/oauth/me?access_token={token}"), "").status, 401);
+        assert_eq!(scene.ask_path(HERE, &format!("/oauth/me?access_token={token}"), "").status, 401);
         let bearer = format!("n,a={ADDRESS},\x01auth=Bearer {token}\x01\x01");
         for login in [
             format!("AUTHENTICATE XOAUTH2 {}", xoauth2(ADDRESS, &token)),

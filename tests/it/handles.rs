@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::support::gateway::{Gateway, Tool};
+use crate::support::http::{self, HERE, basic, post_to};
 use crate::support::stage::{ADDRESS, ScriptedStage, Stage};
 use crate::support::wire;
 use crate::support::{PATIENCE, wait_for};
@@ -103,6 +106,49 @@ fn a_handle_is_nothing_to_the_http_endpoints() {
     let as_secret = Tool { secret: handle, ..tool };
     let (status, answer) = ask(&stage.gateway, &as_secret, "");
     assert_eq!((status, &answer["error"]), (401, &"invalid_client".into()));
+}
+
+#[test]
+fn int_01_a_handle_is_looked_at_and_revoked_by_its_own_client_alone() {
+    let stage = ScriptedStage::set();
+    let gateway = &stage.gateway;
+    let (tool, other) = (gateway.add_tool("short", ADDRESS, "helpdesk"), gateway.add_tool("other", ADDRESS, "backup"));
+    let (status, answer) = ask(gateway, &tool, "&scope=mail.read");
+    assert_eq!(status, 200, "{answer}");
+    let handle = answer["access_token"].as_str().expect("a handle");
+    let form = |path: &str, header: &str, handle: &str| {
+        http::ask(gateway, HERE, post_to(path, header, &format!("token={handle}")))
+    };
+    let active = |tool: &Tool, handle: &str| form("/oauth/introspect", &basic(tool), handle).json();
+    let inactive = json!({ "active": false });
+    let told = active(&tool, handle);
+    let issuer = format!("https://localhost:{}/oauth", gateway.port("https"));
+    let (iat, exp) = (told["iat"].as_i64().expect("iat"), told["exp"].as_i64().expect("exp"));
+    assert_eq!(exp - iat, 300);
+    assert_eq!(
+        told,
+        json!({ "active": true, "iss": issuer, "sub": tool.id, "client_id": tool.id, "aud": format!("mailto:{ADDRESS}"),
+            "scope": "mail.read", "iat": iat, "exp": exp, "jti": told["jti"], "token_type": "handle" })
+    );
+    let issued = gateway.audit().into_iter().rfind(|event| event["code"] == "token.issued").expect("a record");
+    assert_eq!(told["jti"], issued["detail"]["jti"]);
+    assert_eq!(active(&other, handle), inactive);
+    let mut made_up = handle.to_owned();
+    made_up.replace_range(10..14, if handle.get(10..14) == Some("AAAA") { "BBBB" } else { "AAAA" });
+    assert_eq!(active(&tool, &made_up), inactive);
+    let operator = format!("Authorization: Bearer {}\r\n", gateway.operator_token);
+    assert_eq!(form("/oauth/introspect", &operator, handle).json(), told);
+
+    assert_eq!(form("/oauth/revoke", &basic(&other), handle).status, 200, "as for garbage");
+    assert_eq!(active(&tool, handle), told, "another client revokes nothing");
+    assert_eq!(form("/oauth/revoke", &basic(&tool), handle).status, 200);
+    assert_eq!(active(&tool, handle), inactive);
+    assert!(refused(gateway, handle));
+    // Whoever may get tokens no more has no active handle either.
+    let second = gateway.handle(&tool, ADDRESS, "imap");
+    assert_eq!(active(&tool, &second)["active"], true);
+    gateway.manage_ok(&["revoke", "--mailbox", ADDRESS], b"");
+    assert_eq!(active(&tool, &second), inactive);
 }
 
 #[test]

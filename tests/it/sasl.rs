@@ -11,7 +11,7 @@ use crate::support::wire::Wire;
 const WELL: fn(&str) -> Act = |_| Act::Well;
 
 /// The messages that a mechanism sends, in base64.
-fn messages(mechanism: &str, token: &str) -> Vec<String> {
+pub(crate) fn messages(mechanism: &str, token: &str) -> Vec<String> {
     match mechanism {
         "PLAIN" => vec![plain(ADDRESS, token)],
         "LOGIN" => vec![base64(ADDRESS.as_bytes()), base64(token.as_bytes())],
@@ -25,16 +25,16 @@ fn bearer(text: &str) -> String {
     base64(format!("{text}\x01\x01").as_bytes())
 }
 
-const MECHANISMS: [&str; 4] = ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"];
+pub(crate) const MECHANISMS: [&str; 4] = ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"];
 
 /// One connection of either protocol, not logged in.
-struct Door {
-    wire: Wire,
+pub(crate) struct Door {
+    pub(crate) wire: Wire,
     is_imap: bool,
 }
 
 impl Door {
-    fn open(scene: &Both, is_imap: bool) -> Self {
+    pub(crate) fn open(scene: &Both, is_imap: bool) -> Self {
         if is_imap {
             return Self { wire: scene.gateway.imap(), is_imap };
         }
@@ -45,7 +45,7 @@ impl Door {
     }
 
     /// Begins an exchange and sends `messages`, the first one at once where `initial`. Gives the line that follows the last.
-    fn log_in(&mut self, mechanism: &str, messages: &[String], initial: bool) -> String {
+    pub(crate) fn log_in(&mut self, mechanism: &str, messages: &[String], initial: bool) -> String {
         let (command, go_on) = if self.is_imap { ("a AUTHENTICATE", "+ ") } else { ("AUTH", "334 ") };
         let mut rest = messages.iter();
         let first = if initial { rest.next() } else { None };
@@ -61,12 +61,12 @@ impl Door {
         self.wire.line()
     }
 
-    fn is_in(&self, answer: &str) -> bool {
+    pub(crate) fn is_in(&self, answer: &str) -> bool {
         answer.starts_with(if self.is_imap { "a OK" } else { "235" })
     }
 
     /// The client's answer to a challenge, and what it then hears.
-    fn answer(&mut self, text: &str) -> String {
+    pub(crate) fn answer(&mut self, text: &str) -> String {
         self.wire.send(format!("{text}\r\n"));
         self.wire.line()
     }

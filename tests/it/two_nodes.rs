@@ -9,33 +9,44 @@ use crate::support::http::{HERE, ask, elsewhere, post_to};
 use crate::support::postgres::Postgres;
 use crate::support::signer::{Signer, asserted};
 use crate::support::stage::{ADDRESS, PASSWORD};
+use crate::support::upstream::imap::ScriptedImap;
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, folder, wait_for};
 
 /// A session hears of what happened at another node within a second; this allows for a loaded machine.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
-/// Fields go in this order: the nodes end before the database of the first, and both before Dovecot.
-struct Pair {
+/// The last of five hundred sessions has ended by then (INT-04).
+const MANY_AT_ONCE: Duration = Duration::from_secs(5);
+
+/// Fields go in this order: the nodes end before the database of the first, and both before their upstream.
+struct Pair<U = Dovecot> {
     second: Gateway,
     first: Gateway,
     tool: Tool,
-    _dovecot: Dovecot,
+    _upstream: U,
     _dir: tempfile::TempDir,
 }
 
 impl Pair {
     fn start() -> Self {
+        Self::before(|ca| Dovecot::start(ca, &[(ADDRESS, PASSWORD)]), |dovecot| dovecot.imaps)
+    }
+}
+
+impl<U> Pair<U> {
+    /// Two nodes before an upstream that `start` starts, at this port of it.
+    fn before(start: impl FnOnce(&Ca) -> U, port: impl FnOnce(&U) -> u16) -> Self {
         let dir = folder();
         let ca = Ca::create(&dir.path().join("ca"));
-        let dovecot = Dovecot::start(&ca, &[(ADDRESS, PASSWORD)]);
+        let upstream = start(&ca);
         let mut first = Gateway::prepare_on(&ca, Some(Postgres::start()));
         first.serve();
         let second = first.second_node();
-        let upstream = Upstream { imap: dovecot.imaps, smtp: None, starttls: false };
-        first.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
+        let ports = Upstream { imap: port(&upstream), smtp: None, starttls: false };
+        first.add_mailbox(ADDRESS, PASSWORD, ports, &ca).expect_ok("mailbox add");
         let tool = first.add_tool("backup", ADDRESS, "backup");
-        Self { second, first, tool, _dovecot: dovecot, _dir: dir }
+        Self { second, first, tool, _upstream: upstream, _dir: dir }
     }
 }
 
@@ -114,18 +125,23 @@ fn sessions_of_both_nodes_are_listed_and_ended_at_either() {
 
 #[test]
 fn int_04_a_revoked_token_ends_its_idle_sessions_on_every_node() {
-    let pair = Pair::start();
+    let pair = Pair::before(ScriptedImap::start, |upstream| upstream.port);
     let token = pair.first.token(&pair.tool, ADDRESS);
-    let mut idle = Vec::new();
-    for node in [&pair.first, &pair.second] {
-        for _ in 0..10 {
-            let mut imap = node.imap_session(ADDRESS, &token);
-            imap.command_ok("a", "EXAMINE INBOX");
-            imap.send("b IDLE\r\n");
-            assert!(imap.line().starts_with('+'));
-            idle.push(imap);
-        }
-    }
+    let idle = |node: &Gateway| {
+        let mut imap = node.imap_session(ADDRESS, &token);
+        imap.command_ok("a", "EXAMINE INBOX");
+        imap.send("b IDLE\r\n");
+        assert!(imap.line().starts_with('+'));
+        imap
+    };
+    let idle = &idle;
+    let mut idle: Vec<Wire> = std::thread::scope(|scope| {
+        let both = [&pair.first, &pair.second].into_iter().cycle().take(10);
+        let threads = both.map(|node| scope.spawn(move || (0..50).map(|_| idle(node)).collect::<Vec<_>>()));
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("sessions")).collect()
+    });
+    assert_eq!(idle.len(), 500);
     let other = pair.second.token(&pair.tool, ADDRESS);
     let mut bystander = pair.second.imap_session(ADDRESS, &other);
     let (id, secret) = (&pair.tool.id, &pair.tool.secret);
@@ -134,8 +150,12 @@ fn int_04_a_revoked_token_ends_its_idle_sessions_on_every_node() {
     let revoked = Instant::now();
     assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{answer:?}");
     for imap in &mut idle {
-        ended(imap, revoked);
+        imap.patience(MANY_AT_ONCE);
+        let lines = imap.rest().expect("the session went on after it was ended");
+        assert!(lines.iter().any(|line| line.starts_with("* BYE")), "no last word: {lines:?}");
     }
+    let took = revoked.elapsed();
+    assert!(took < MANY_AT_ONCE, "it took {took:?}");
     // The same client's other token stands, and so does its session.
     bystander.command_ok("still", "NOOP");
     for node in [&pair.first, &pair.second] {

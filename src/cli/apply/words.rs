@@ -71,8 +71,9 @@ pub(super) fn terms(terms: &Terms) -> String {
 }
 
 fn members(terms: &Terms) -> Vec<(&'static str, String)> {
-    let Bounds { folders, senders, recipients, networks, protocols, pin } = &terms.bounds;
+    let Bounds { folders, senders, recipients, networks, protocols, mechanisms, pin } = &terms.bounds;
     let protocols = protocols.as_ref().map(|list| list.iter().map(|one| one.as_str()).collect::<Vec<_>>());
+    let mechanisms = mechanisms.as_ref().map(|list| list.iter().map(|one| one.as_str()).collect::<Vec<_>>());
     vec![
         ("scopes", terms.scopes.to_string()),
         ("folders", listed(folders.as_deref(), "any")),
@@ -80,6 +81,7 @@ fn members(terms: &Terms) -> Vec<(&'static str, String)> {
         ("recipients", listed(recipients.as_deref(), "any")),
         ("networks", listed(networks.as_deref(), "any")),
         ("protocols", listed(protocols.as_deref(), "any")),
+        ("mechanisms", listed(mechanisms.as_deref(), "any")),
         ("pin", pin.map_or_else(|| "no".to_owned(), pinned)),
         ("token_ttl", format!("{} s", terms.token_ttl)),
         ("session_ttl", format!("{} s", terms.session_ttl)),

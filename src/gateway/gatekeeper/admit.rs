@@ -1,5 +1,6 @@
 //! Letting a tool in: what it shows is examined, what it opens is looked up, the session is registered and recorded.
 
+use crate::domain::bounds::Bounds;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
 use crate::domain::id::{ClientId, SessionId};
@@ -74,6 +75,9 @@ impl Gatekeeper {
         let registry = &self.0.registry;
         let admitted = registry.admit(&claims, protocol, peer.address.ip()).await;
         let admitted = admitted.map_err(|error| Doubt::from(&claims, &error))?;
+        if !admitted.bounds.allow_mechanism(attempt.mechanism) {
+            return Err(Doubt::of(&claims, "the grant does not let this mechanism be used"));
+        }
         match registry.may_open(&claims, &admitted.grant).await {
             Ok(true) => Ok((claims, admitted)),
             Ok(false) => Err(Doubt::of(&claims, "the token was used up by an earlier login")),
@@ -108,7 +112,8 @@ impl Gatekeeper {
         // Registered before it is recorded: a revocation that comes between the check and here ends it.
         let standing = Standing {
             scopes: admitted.scopes,
-            bounds: admitted.bounds.clone(),
+            // Of these a session has one.
+            bounds: Bounds { mechanisms: Some(vec![attempt.mechanism]), ..admitted.bounds.clone() },
             token_end: claims.expires_at,
             token_id: claims.token_id.clone(),
         };

@@ -126,11 +126,9 @@ impl Request {
     /// Refuses a request without a valid token. A source that fails often waits, and costs no further record; who presents a valid
     /// token from there is served all the same, so that nobody can keep the security team out.
     async fn unauthenticated(&self, state: &HttpState) -> Problem {
-        let now = state.clock.now();
-        if let Some(secs) = self.failures.must_wait(self.peer.ip(), now) {
+        if let Err(secs) = self.failures.count(self.peer.ip(), state.clock.now()) {
             return Problem::throttled(secs);
         }
-        self.failures.failed(self.peer.ip(), now);
         match self.refused(state, Actor::Anonymous, "token").await {
             Err(problem) => problem,
             Ok(()) => {

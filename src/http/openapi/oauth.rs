@@ -55,7 +55,7 @@ fn introspect() -> Value {
     let done =
         answer("What the token is; `active` alone for one that is not active or not the client's own", "Introspection");
     let security = json!([{ "client_secret": [] }, { "operator_token": [] }, {}]);
-    let mut operation = on_token("introspect", "Look at an access token (RFC 7662)", &security, &done);
+    let mut operation = on_token("introspect", "Look at an access token or handle (RFC 7662)", &security, &done);
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
         // Operators hear what they hear everywhere.
         for status in ["401", "403", "429"] {
@@ -73,7 +73,7 @@ fn introspect() -> Value {
 fn revoke() -> Value {
     let security = json!([{ "client_secret": [] }, {}]);
     let done = json!({ "description": "The token is not active, or was never the client's" });
-    on_token("revoke", "Revoke an access token and end its sessions (RFC 7009)", &security, &done)
+    on_token("revoke", "Revoke an access token or handle and end its sessions (RFC 7009)", &security, &done)
 }
 
 fn me() -> Value {

@@ -1,5 +1,7 @@
 //! A tool whose tokens are bound to its key, before the token endpoint and the resource.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use super::dpop::{Key, Proof};
@@ -52,11 +54,11 @@ impl Scene {
 
     /// Asks the resource with these header lines.
     pub(crate) fn ask_resource(&self, headers: &str) -> Answer {
-        self.ask_path("/oauth/me", headers)
+        self.ask_path(HERE, "/oauth/me", headers)
     }
 
-    pub(crate) fn ask_path(&self, path: &str, headers: &str) -> Answer {
-        ask(self.gateway(), HERE, get(path).replace("\r\n\r\n", &format!("\r\n{headers}\r\n")))
+    pub(crate) fn ask_path(&self, source: IpAddr, path: &str, headers: &str) -> Answer {
+        ask(self.gateway(), source, get(path).replace("\r\n\r\n", &format!("\r\n{headers}\r\n")))
     }
 
     /// A token bound to `key`.
