@@ -295,7 +295,6 @@ async fn tok_19_malformed_and_unproven_requests_cost_a_bounded_number_of_records
         let records = house.node.refusals().await;
         assert!((1..=100).contains(&records), "{wrong}: {records} records");
         assert!(house.node.ask(BAD, &house.body(), None).await.is_ok(), "{wrong}: no secret was guessed at");
-        assert!(house.node.ask(GOOD, &house.body(), None).await.is_ok());
         // All at once, so that none sees the others fail before it is let in.
         let many = (0..500).map(|_| house.node.ask("192.0.2.3", &wrong, None));
         assert!(futures_util::future::join_all(many).await.iter().all(Result::is_err));
