@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context;
+use axum::Extension;
 use mailwarden::audit::Audit;
 use mailwarden::crypto::encoding::{base64, base64url};
 use mailwarden::crypto::random;
@@ -16,7 +17,7 @@ use mailwarden::domain::id::{ClientId, RequestId};
 use mailwarden::domain::mailbox::{Connector, Endpoint, TlsMode, Upstream};
 use mailwarden::domain::secret::Secret;
 use mailwarden::gateway::tls::Identity;
-use mailwarden::http::{self, HttpState, Parts};
+use mailwarden::http::{self, HttpState, Parts, PeerCertificates};
 use mailwarden::oauth::keyset::Keyset;
 use mailwarden::oauth::request::TokenRequest;
 use mailwarden::oauth::{Origin, TokenService};
@@ -135,7 +136,8 @@ pub(crate) fn serve(folder: &Path, database: Option<&str>) -> anyhow::Result<()>
             let questions = questions(&house, client).await?;
             println!("{}", Load::to_line(address, "/oauth/introspect", &basic(client), &questions));
         }
-        let router = http::router(house.state).into_make_service_with_connect_info::<SocketAddr>();
+        let router = http::router(house.state).layer(Extension(PeerCertificates::default()));
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, router).await?;
         Ok(())
     })
