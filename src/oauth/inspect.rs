@@ -109,8 +109,8 @@ impl TokenService {
         if client.is_some_and(|client| client.id != claims.client_id) {
             return Ok(inactive);
         }
-        match self.0.registry.standing(&claims).await {
-            Ok(admitted) => Ok(self.told(&claims, &admitted.scopes.reduced().to_string())),
+        match self.0.registry.standing_scopes(&claims).await {
+            Ok(scopes) => Ok(self.told(&claims, &scopes.reduced().to_string())),
             Err(error) => match OauthError::of(&error, OauthError::InvalidTarget) {
                 OauthError::InvalidTarget => Ok(inactive),
                 failed => Err(failed),

@@ -69,6 +69,14 @@ macro_rules! event_row {
     (6) => { "($71, $72, $73, $74, $75, $76, $77, $78, $79, $80, $81, $82, $83, $84)" };
     (7) => { "($85, $86, $87, $88, $89, $90, $91, $92, $93, $94, $95, $96, $97, $98)" };
     (8) => { "($99, $100, $101, $102, $103, $104, $105, $106, $107, $108, $109, $110, $111, $112)" };
+    (9) => { "($113, $114, $115, $116, $117, $118, $119, $120, $121, $122, $123, $124, $125, $126)" };
+    (10) => { "($127, $128, $129, $130, $131, $132, $133, $134, $135, $136, $137, $138, $139, $140)" };
+    (11) => { "($141, $142, $143, $144, $145, $146, $147, $148, $149, $150, $151, $152, $153, $154)" };
+    (12) => { "($155, $156, $157, $158, $159, $160, $161, $162, $163, $164, $165, $166, $167, $168)" };
+    (13) => { "($169, $170, $171, $172, $173, $174, $175, $176, $177, $178, $179, $180, $181, $182)" };
+    (14) => { "($183, $184, $185, $186, $187, $188, $189, $190, $191, $192, $193, $194, $195, $196)" };
+    (15) => { "($197, $198, $199, $200, $201, $202, $203, $204, $205, $206, $207, $208, $209, $210)" };
+    (16) => { "($211, $212, $213, $214, $215, $216, $217, $218, $219, $220, $221, $222, $223, $224)" };
 }
 macro_rules! checkpoints {
     () => {
@@ -108,6 +116,10 @@ statements! {
         event_row!(3), ", ", event_row!(4));
     EVENT_ADD_8 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1), ", ", event_row!(2), ", ",
         event_row!(3), ", ", event_row!(4), ", ", event_row!(5), ", ", event_row!(6), ", ", event_row!(7), ", ", event_row!(8));
+    EVENT_ADD_16 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1), ", ", event_row!(2), ", ",
+        event_row!(3), ", ", event_row!(4), ", ", event_row!(5), ", ", event_row!(6), ", ", event_row!(7), ", ", event_row!(8), ", ",
+        event_row!(9), ", ", event_row!(10), ", ", event_row!(11), ", ", event_row!(12), ", ", event_row!(13), ", ",
+        event_row!(14), ", ", event_row!(15), ", ", event_row!(16));
     EVENT_LIST = concat!("SELECT ", events!(), " FROM audit_events WHERE seq > $1 \
         AND (CAST($2 AS TEXT) IS NULL OR code = $2) AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) \
         AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \
@@ -138,6 +150,7 @@ statements! {
         ") VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING");
     REVOKED_TOKEN_GET = concat!("SELECT ", revoked_tokens!(), " FROM revoked_tokens WHERE jti = $1");
     REVOKED_TOKEN_SINCE = "SELECT jti FROM revoked_tokens WHERE revoked_at >= $1";
+    REVOKED_TOKEN_ALIVE = "SELECT jti FROM revoked_tokens WHERE expires_at >= $1 LIMIT $2";
     REVOKED_TOKEN_SWEEP = "DELETE FROM revoked_tokens WHERE expires_at < $1";
     TOKEN_ISSUED_LIST = concat!("SELECT ", events!(), " FROM audit_events WHERE code = 'token.issued' AND at >= $1 AND seq > $2 \
         AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) ORDER BY seq LIMIT $5");
