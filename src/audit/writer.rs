@@ -85,7 +85,6 @@ fn insert_for(records: usize) -> Option<(Statement, usize)> {
         1 => Some((sql::EVENT_ADD, 1)),
         2..4 => Some((sql::EVENT_ADD_2, 2)),
         4..8 => Some((sql::EVENT_ADD_4, 4)),
-        8..16 => Some((sql::EVENT_ADD_8, 8)),
-        _ => Some((sql::EVENT_ADD_16, 16)),
+        _ => Some((sql::EVENT_ADD_8, 8)),
     }
 }

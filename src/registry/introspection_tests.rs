@@ -56,6 +56,18 @@ async fn int_02_a_revoked_token_is_none_at_once_here_and_within_a_quarter_of_a_s
 }
 
 #[tokio::test]
+async fn int_03_a_revocation_that_another_node_was_asked_before_counts_from_its_answer_on() {
+    let house = House::new().await;
+    let (here, there) = (&house.registry, house.other_node());
+    let ended = claims(&house, &house.granted().await, "ended");
+    assert!(stands(&there, &ended).await);
+    revoke(here, &ended).await;
+    assert!(stands(&there, &ended).await, "nothing was kept, so nothing is tested");
+    revoke(&there, &ended).await;
+    assert!(!stands(&there, &ended).await);
+}
+
+#[tokio::test]
 async fn int_02_a_withdrawal_makes_a_token_none_at_once_here_and_within_a_quarter_of_a_second_elsewhere() {
     for which in ["client", "mailbox", "grant"] {
         let house = House::new().await;

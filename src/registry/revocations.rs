@@ -47,6 +47,8 @@ impl Registry {
     /// Refuses this token from now on, on every node, and ends the sessions that were opened with it. Doing so twice changes nothing.
     /// A token that has expired counts as well: a session may outlive it. `event` is what is recorded of it.
     pub async fn revoke_token(&self, event: AuditEvent, token: &TokenRef) -> Result<(), RegistryError> {
+        // Also when another node was first: from the answer on it counts here.
+        let _forgetting = Forgetting::new(&self.view, View::empty_revoked);
         let now = self.clock.now();
         let (token_id, client_id, expires_at) = (token.token_id.clone(), token.client_id.clone(), token.expires_at);
         if expires_at.plus_secs(OUTLIVES_SECS) < now || self.is_revoked(&token_id).await? {
@@ -57,9 +59,7 @@ impl Registry {
         tx.execute(sql::REVOKED_TOKEN_SWEEP, &[now.plus_secs(-OUTLIVES_SECS).0.into()]).await?;
         let revoked = RevokedToken { token_id, client_id, expires_at, revoked_at: now };
         self.add(&mut tx, &revoked).await?;
-        let forgetting = Forgetting::new(&self.view, View::empty_revoked);
         tx.commit().await?;
-        drop(forgetting);
         self.sessions.end_tokens(&HashSet::from([revoked.token_id]), EndReason::Revoked);
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The view: rows that were read, and found to be ours, a moment ago, so that a busy tool does not ask the database for every token.
+//! The view: rows that were read, and found to be ours, a moment ago, so that a busy tool does not ask the database for every token,
+//! nor a busy resource for every introspection.
 //!
 //! It says yes and never no. Rows are kept, not verdicts: status, ends, revocation times and bounds are judged anew at every use, and
 //! whatever would be refused by the view is judged again by rows read at that moment. So nothing that was just allowed is refused, on
