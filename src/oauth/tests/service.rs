@@ -395,8 +395,6 @@ async fn tok_13_tokens_live_as_long_as_the_grant_says_and_stay_short() {
         let token = issued.token.expose_text(str::to_owned).unwrap();
         let claims = house.node.tokens.verify(&token).unwrap();
         assert_eq!(claims.expires_at.as_secs() - claims.issued_at.as_secs(), issued.expires_in);
-        // Mail programs cut long passwords. Issuer and mailbox are ordinary here, and nothing more can go: 60 characters are the header,
-        // 86 the signature, 288 the claims of RFC 9068, of which their names and punctuation alone are 103.
         assert!(token.len() <= 436, "{}", token.len());
     }
 }
