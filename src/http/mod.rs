@@ -27,7 +27,7 @@ use crate::domain::entropy::Entropy;
 use crate::oauth::TokenService;
 use crate::registry::Registry;
 
-pub use server::{serve, serve_ops};
+pub use server::{PeerCertificates, serve, serve_ops};
 
 /// What handlers need; cheap to clone, as each request does a few times.
 #[derive(Clone, Debug)]

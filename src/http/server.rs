@@ -24,9 +24,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_CONNECTIONS: usize = 4096;
 
 /// The TLS certificate that the peer showed and proved to have the key of, leaf first, in DER; empty when it showed none. From the
-/// handshake alone: no header is read for it (CA-16).
-#[derive(Clone, Debug)]
-pub(super) struct PeerCertificates(pub(super) Arc<[Vec<u8>]>);
+/// handshake alone: no header is read for it (CA-16). Every request that the router serves carries one.
+#[derive(Clone, Debug, Default)]
+pub struct PeerCertificates(pub Arc<[Vec<u8>]>);
 
 /// Serves `router` with TLS until `shutdown`; requests under way are finished.
 pub async fn serve(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, shutdown: CancellationToken) {

@@ -126,8 +126,8 @@ impl TokenService {
         if client.is_some_and(|client| client.id != claims.client_id) {
             return Ok(None);
         }
-        let admitted = registry.standing(&claims).await?;
-        Ok(Some(self.told(&claims, &admitted.scopes.reduced().to_string(), kind)))
+        let scopes = registry.standing_scopes(&claims).await?;
+        Ok(Some(self.told(&claims, &scopes.reduced().to_string(), kind)))
     }
 
     fn told(&self, claims: &Claims, scope: &str, kind: TokenKind) -> Value {

@@ -62,6 +62,18 @@ impl Registry {
         if self.is_revoked(&claims.token_id).await? { Err(RegistryError::Denied) } else { Ok(admitted) }
     }
 
+    /// What of its scopes a token still has, for introspection: judged at each call, by rows that were read a moment ago when they say
+    /// yes, and by those of this moment when they say no.
+    pub async fn standing_scopes(&self, claims: &Claims) -> Result<ScopeSet, RegistryError> {
+        let footing = self.grant_seen(&claims.client_id, &claims.mailbox).await?;
+        if let Some(scopes) = self.left(&footing, claims)
+            && !self.seems_revoked(&claims.token_id).await?
+        {
+            return Ok(scopes);
+        }
+        self.standing(claims).await.map(|admitted| admitted.scopes)
+    }
+
     fn judged(
         &self,
         footing: &Footing,
@@ -76,13 +88,16 @@ impl Registry {
         if bounded { Ok(admitted) } else { Err(RegistryError::Denied) }
     }
 
-    fn opened(&self, (client, mailbox, grant): &Footing, claims: &Claims) -> Result<Admitted, RegistryError> {
+    /// What of its scopes a token still has, when it is in its time, nothing was revoked since, and there is any.
+    fn left(&self, (client, mailbox, grant): &Footing, claims: &Claims) -> Option<ScopeSet> {
         let fresh = claims.issued_at > client.tokens_valid_after && claims.issued_at > mailbox.tokens_valid_after;
         let in_time = self.clock.now().as_secs() <= claims.expires_at.as_secs() + LATE_SECS;
-        let scopes = claims.scopes.intersect(grant.scopes);
-        if !fresh || !in_time || scopes.is_empty() {
-            return Err(RegistryError::Denied);
-        }
+        Some(claims.scopes.intersect(grant.scopes)).filter(|scopes| fresh && in_time && !scopes.is_empty())
+    }
+
+    fn opened(&self, footing: &Footing, claims: &Claims) -> Result<Admitted, RegistryError> {
+        let scopes = self.left(footing, claims).ok_or(RegistryError::Denied)?;
+        let (client, mailbox, grant) = footing;
         let bounds = match &claims.details {
             Some(details) => grant.bounds.narrow(details, &mailbox.address),
             None => grant.bounds.clone(),

@@ -29,6 +29,8 @@ mod changes_tests;
 #[cfg(test)]
 mod handle_tests;
 #[cfg(test)]
+mod introspection_tests;
+#[cfg(test)]
 mod key_tests;
 #[cfg(test)]
 mod secret_use_tests;
@@ -59,7 +61,7 @@ use crate::domain::id::NodeId;
 use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
 use crate::registry::secret_uses::SecretUses;
-use crate::registry::view::View;
+use crate::registry::view::{Forgetting, View};
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
 use crate::store::{Store, Tx, sql};
@@ -176,18 +178,9 @@ impl Registry {
     /// Commits a change of policy: every node's watcher sees the counter move, and this node forgets what it has seen. It does so
     /// however this ends: a commit whose answer is lost may have been made.
     async fn commit(&self, mut tx: Tx) -> Result<(), RegistryError> {
-        let _forgetting = Forgetting(&self.view);
+        let _forgetting = Forgetting::new(&self.view, View::empty);
         tx.execute(sql::EPOCH_BUMP, &[]).await?;
         Ok(tx.commit().await?)
-    }
-}
-
-/// Empties the view when it goes, so that a caller who stops waiting for a commit changes nothing.
-struct Forgetting<'a>(&'a View);
-
-impl Drop for Forgetting<'_> {
-    fn drop(&mut self) {
-        self.0.empty();
     }
 }
 

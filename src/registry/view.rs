@@ -1,14 +1,17 @@
-//! The view: rows that were read, and found to be ours, a moment ago, so that a busy tool does not ask the database for every token.
+//! The view: rows that were read, and found to be ours, a moment ago, so that a busy tool does not ask the database for every token,
+//! nor a busy resource for every introspection.
 //!
 //! It says yes and never no. Rows are kept, not verdicts: status, ends, revocation times and bounds are judged anew at every use, and
 //! whatever would be refused by the view is judged again by rows read at that moment. So nothing that was just allowed is refused, on
 //! whichever node it was allowed, and what was just withdrawn is refused at once on the node that withdrew it (each commit of a change
 //! empties the view) and within [`MAX_AGE`] on every other (TOK-17). Rows that are not ours and answers that did not come are not kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::{Mutex as Turns, MutexGuard as Turn};
 
 use crate::domain::address::MailAddress;
 use crate::domain::client::{Client, ClientSecretRecord};
@@ -28,6 +31,8 @@ pub(in crate::registry) type Proof = (Client, Vec<ClientSecretRecord>);
 pub type Footing = (Client, Mailbox, Grant);
 /// A client's grants, and the mailbox that it means when it names none.
 pub(in crate::registry) type Meant = (Vec<Grant>, Mailbox);
+/// The `jti` of all tokens that were revoked by themselves and would be taken otherwise; `None`: too many to keep.
+pub(in crate::registry) type Revoked = Option<HashSet<String>>;
 
 /// What one node has seen; shared by all handles to its registry.
 #[derive(Clone, Debug)]
@@ -38,12 +43,15 @@ struct Shelves {
     proofs: Shelf<ClientId, Proof>,
     standings: Shelf<(ClientId, MailAddress), Footing>,
     meant: Shelf<ClientId, Meant>,
+    revoked: Shelf<(), Revoked>,
+    reading_revoked: Turns<()>,
 }
 
 impl View {
     pub(in crate::registry) fn new(clock: &Clock) -> Self {
         let (proofs, standings, meant) = (Shelf::new(clock), Shelf::new(clock), Shelf::new(clock));
-        Self(Arc::new(Shelves { proofs, standings, meant }))
+        let (revoked, reading_revoked) = (Shelf::new(clock), Turns::default());
+        Self(Arc::new(Shelves { proofs, standings, meant, revoked, reading_revoked }))
     }
 
     pub(in crate::registry) fn proofs(&self) -> &Shelf<ClientId, Proof> {
@@ -58,11 +66,43 @@ impl View {
         &self.0.meant
     }
 
-    /// Forgets everything, also what is being read now.
+    pub(in crate::registry) fn revoked(&self) -> &Shelf<(), Revoked> {
+        &self.0.revoked
+    }
+
+    /// To be had while all revoked tokens are read: the others who want them wait instead of reading the same.
+    pub(in crate::registry) async fn turn_to_read_revoked(&self) -> Turn<'_, ()> {
+        self.0.reading_revoked.lock().await
+    }
+
+    /// Forgets everything that a change of policy may have changed, also what is being read now.
     pub(in crate::registry) fn empty(&self) {
         self.0.proofs.empty();
         self.0.standings.empty();
         self.0.meant.empty();
+    }
+
+    /// The same when a token was revoked: busy tools revoke one after the other, and need not read all else anew for that.
+    pub(in crate::registry) fn empty_revoked(&self) {
+        self.0.revoked.empty();
+    }
+}
+
+/// Forgets when it goes, so that a caller who stops waiting for a commit changes nothing.
+pub(in crate::registry) struct Forgetting<'a> {
+    view: &'a View,
+    forget: fn(&View),
+}
+
+impl<'a> Forgetting<'a> {
+    pub(in crate::registry) fn new(view: &'a View, forget: fn(&View)) -> Self {
+        Self { view, forget }
+    }
+}
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        (self.forget)(self.view);
     }
 }
 

@@ -16,7 +16,7 @@ const MILLIS: i64 = 250;
 
 impl House {
     /// Another node on the same database.
-    fn other_node(&self) -> Registry {
+    pub(super) fn other_node(&self) -> Registry {
         let mut other = self.registry.clone();
         other.sessions = Sessions::default();
         other.view = View::new(&self.clock);

@@ -138,6 +138,7 @@ statements! {
         ") VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING");
     REVOKED_TOKEN_GET = concat!("SELECT ", revoked_tokens!(), " FROM revoked_tokens WHERE jti = $1");
     REVOKED_TOKEN_SINCE = "SELECT jti FROM revoked_tokens WHERE revoked_at >= $1";
+    REVOKED_TOKEN_ALIVE = "SELECT jti FROM revoked_tokens WHERE expires_at >= $1 LIMIT $2";
     REVOKED_TOKEN_SWEEP = "DELETE FROM revoked_tokens WHERE expires_at < $1";
     TOKEN_ISSUED_LIST = concat!("SELECT ", events!(), " FROM audit_events WHERE code = 'token.issued' AND at >= $1 AND seq > $2 \
         AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) ORDER BY seq LIMIT $5");

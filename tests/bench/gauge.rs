@@ -18,6 +18,17 @@ impl Gauge {
         Ok(Duration::from_nanos(nanos))
     }
 
+    /// The same with all processes below it.
+    pub(crate) fn cpu_of_all(process: u32) -> anyhow::Result<Duration> {
+        let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
+        let mut sum = Self::cpu(process)?;
+        for child in children.split_ascii_whitespace() {
+            // One that has ended meanwhile is left out.
+            sum += Self::cpu_of_all(child.parse()?).unwrap_or_default();
+        }
+        Ok(sum)
+    }
+
     /// The most memory that a process ever had in RAM.
     pub(crate) fn peak(process: u32) -> anyhow::Result<String> {
         let text = fs::read_to_string(format!("/proc/{process}/status"))?;

@@ -1,9 +1,11 @@
-//! Our own service: the real router, registry, vault and durable audit log on SQLite (WAL, `synchronous=FULL`), over plain HTTP.
+//! Our own service: the real router, registry, vault and durable audit log on SQLite (WAL, `synchronous=FULL`) or PostgreSQL, over plain
+//! HTTP.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context;
+use axum::Extension;
 use mailwarden::audit::Audit;
 use mailwarden::crypto::encoding::{base64, base64url};
 use mailwarden::crypto::random;
@@ -11,13 +13,14 @@ use mailwarden::domain::bounds::Bounds;
 use mailwarden::domain::clock::Clock;
 use mailwarden::domain::event::Actor;
 use mailwarden::domain::grant::{Grant, SessionTtl};
-use mailwarden::domain::id::ClientId;
+use mailwarden::domain::id::{ClientId, RequestId};
 use mailwarden::domain::mailbox::{Connector, Endpoint, TlsMode, Upstream};
 use mailwarden::domain::secret::Secret;
 use mailwarden::gateway::tls::Identity;
-use mailwarden::http::{self, HttpState, Parts};
-use mailwarden::oauth::TokenService;
+use mailwarden::http::{self, HttpState, Parts, PeerCertificates};
 use mailwarden::oauth::keyset::Keyset;
+use mailwarden::oauth::request::TokenRequest;
+use mailwarden::oauth::{Origin, TokenService};
 use mailwarden::registry::{NewGrant, Registry};
 use mailwarden::sandbox::Sandbox;
 use mailwarden::store::Store;
@@ -25,8 +28,8 @@ use mailwarden::upstream::dial::{DialPolicy, Dialer};
 use mailwarden::vault::Vault;
 use tokio::net::TcpListener;
 
-use crate::ALGS;
 use crate::load::Load;
+use crate::{ALGS, TOKENS};
 
 pub(crate) const ISSUER: &str = "https://mail.example.com/oauth";
 pub(crate) const MAILBOX: &str = "support@example.com";
@@ -39,10 +42,11 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(crate) async fn build(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn build(folder: &Path, database: Option<&str>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (clock, entropy) = (Clock::system(), random::system());
-        let store = Store::open(&format!("sqlite:{}", folder.join("mailwarden.db").display())).await?;
+        let sqlite = format!("sqlite:{}", folder.join("mailwarden.db").display());
+        let store = Store::open(database.unwrap_or(&sqlite)).await?;
         store.migrate().await?;
         let kek = Secret::from_bytes(entropy.bytes::<32>().to_vec());
         let vault = Vault::create(store.clone(), kek, clock.clone(), entropy.clone()).await?;
@@ -86,7 +90,8 @@ async fn furnish(state: &HttpState, folder: &Path) -> anyhow::Result<Vec<(Client
             mailbox: mailbox.id.clone(),
             scopes: "mail.read".parse()?,
             bounds: Bounds::default(),
-            token_ttl_secs: Grant::DEFAULT_TOKEN_TTL_SECS,
+            // Those that are introspected outlast the run.
+            token_ttl_secs: Grant::MAX_TOKEN_TTL_SECS,
             session_ttl: SessionTtl::DEFAULT,
             expires_at: None,
         };
@@ -106,14 +111,33 @@ pub(crate) fn form() -> String {
     format!("grant_type=client_credentials&resource=mailto%3A{}&scope=mail.read", MAILBOX.replace('@', "%40"))
 }
 
-pub(crate) fn serve(folder: &Path) -> anyhow::Result<()> {
+/// The forms that ask about tokens of a client.
+async fn questions(house: &House, client: &(ClientId, String)) -> anyhow::Result<Vec<String>> {
+    let source = Ipv4Addr::LOCALHOST.into();
+    let ask = async |_| {
+        let request_id = RequestId::new(&house.state.clock, &house.state.entropy);
+        let origin = Origin { source, request_id, certificates: Vec::new() };
+        let issued = house.state.tokens.token(TokenRequest::parse(form().as_bytes(), Some(&basic(client))), &origin);
+        let token = issued.await?.token.expose_text(str::to_owned).context("not text")?;
+        anyhow::Ok(format!("token={token}"))
+    };
+    futures_util::future::try_join_all((0..TOKENS).map(ask)).await
+}
+
+pub(crate) fn serve(folder: &Path, database: Option<&str>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let house = House::build(folder).await?;
+        let house = House::build(folder, database).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
         for client in &house.clients {
-            println!("{}", Load::to_line(listener.local_addr()?, "/oauth/token", &basic(client), &form()));
+            println!("{}", Load::to_line(address, "/oauth/token", &basic(client), &[form()]));
         }
-        let router = http::router(house.state).into_make_service_with_connect_info::<SocketAddr>();
+        for client in &house.clients {
+            let questions = questions(&house, client).await?;
+            println!("{}", Load::to_line(address, "/oauth/introspect", &basic(client), &questions));
+        }
+        let router = http::router(house.state).layer(Extension(PeerCertificates::default()));
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, router).await?;
         Ok(())
     })

@@ -7,10 +7,10 @@ use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// One request, sent over and over.
+/// Requests, sent in turn over and over.
 pub(crate) struct Load {
     address: SocketAddr,
-    request: Vec<u8>,
+    requests: Vec<Vec<u8>>,
 }
 
 /// What came of it.
@@ -22,21 +22,25 @@ pub(crate) struct Outcome {
 }
 
 impl Load {
-    /// A server's line: address, path, value of `Authorization` (or `-`) and form body.
-    pub(crate) fn to_line(address: SocketAddr, path: &str, authorization: &str, body: &str) -> String {
-        format!("{address} {path} {authorization} {body}")
+    /// A server's line: address, path, value of `Authorization`, and form bodies.
+    pub(crate) fn to_line(address: SocketAddr, path: &str, authorization: &str, bodies: &[String]) -> String {
+        format!("{address} {path} {authorization} {}", bodies.join(" "))
     }
 
     pub(crate) fn from_line(line: &str) -> anyhow::Result<Self> {
-        let mut words = line.splitn(5, ' ');
+        let mut words = line.split(' ');
         let mut word = || words.next().context("a word is missing");
-        let (address, path, scheme, credentials, body) = (word()?, word()?, word()?, word()?, word()?);
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {scheme} {credentials}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        Ok(Self { address: address.parse()?, request: request.into_bytes() })
+        let (address, path, scheme, credentials) = (word()?, word()?, word()?, word()?);
+        let request = |body: &str| {
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {scheme} {credentials}\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        let requests: Vec<_> = words.map(|body| request(body).into_bytes()).collect();
+        anyhow::ensure!(!requests.is_empty(), "no body");
+        Ok(Self { address: address.parse()?, requests })
     }
 
     pub(crate) fn run(&self, connections: usize, time: Duration) -> anyhow::Result<Outcome> {
@@ -47,7 +51,7 @@ impl Load {
                 streams.push(TcpStream::connect(self.address).await?);
             }
             let start = Instant::now();
-            let all = streams.into_iter().map(|stream| self.connection(stream, start + time));
+            let all = streams.into_iter().enumerate().map(|(at, stream)| self.connection(at, stream, start + time));
             let all = futures_util::future::try_join_all(all).await?;
             anyhow::Ok((all, start.elapsed()))
         })?;
@@ -59,12 +63,14 @@ impl Load {
         Ok(Outcome { count, per_second, p50_micros: at(50), p99_micros: at(99) })
     }
 
-    async fn connection(&self, mut stream: TcpStream, end: Instant) -> anyhow::Result<Vec<Duration>> {
+    /// Each connection begins at another request.
+    async fn connection(&self, at: usize, mut stream: TcpStream, end: Instant) -> anyhow::Result<Vec<Duration>> {
         stream.set_nodelay(true)?;
+        let mut requests = self.requests.iter().cycle().skip(at * 7);
         let (mut times, mut answer) = (Vec::new(), Vec::with_capacity(4096));
         while Instant::now() < end {
             let sent = Instant::now();
-            stream.write_all(&self.request).await?;
+            stream.write_all(requests.next().context("no request")?).await?;
             answer.clear();
             while !is_whole(&answer)? {
                 anyhow::ensure!(stream.read_buf(&mut answer).await? > 0, "the server closed the connection");

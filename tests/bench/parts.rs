@@ -10,7 +10,7 @@ use mailwarden::crypto::encoding::base64url;
 use mailwarden::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use mailwarden::domain::id::RequestId;
 use mailwarden::oauth::Origin;
-use mailwarden::oauth::request::TokenRequest;
+use mailwarden::oauth::request::{TokenQuery, TokenRequest};
 
 use crate::ALGS;
 use crate::gauge::Gauge;
@@ -24,7 +24,7 @@ pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
 }
 
 async fn steps(folder: &Path) -> anyhow::Result<()> {
-    let house = House::build(folder).await?;
+    let house = House::build(folder, None).await?;
     let (state, registry) = (&house.state, &house.state.registry);
     let client = house.clients.first().context("no client")?;
     let (body, header, address) = (form(), basic(client), MAILBOX.parse()?);
@@ -60,7 +60,12 @@ async fn steps(folder: &Path) -> anyhow::Result<()> {
     let token = async || drop(state.tokens.token(parse(), &origin()).await);
     each("all of it, without HTTP", TIMES / 4, token).await?;
     let many = async || drop(join_all((0..TOGETHER).map(async |_| state.tokens.token(parse(), &origin()).await)).await);
-    each(&format!("{TOGETHER} at once, without HTTP"), TIMES / 8, many).await
+    each(&format!("{TOGETHER} at once, without HTTP"), TIMES / 8, many).await?;
+    let issued = state.tokens.token(parse(), &origin()).await?;
+    let question = issued.token.expose_text(|text| format!("token={text}")).context("not text")?;
+    let parse = || TokenQuery::parse(black_box(question.as_bytes()), Some(&header));
+    each("parse an introspection", TIMES, async || drop(black_box(parse()))).await?;
+    each("introspect, without HTTP", TIMES, async || drop(state.tokens.introspect(parse(), &origin()).await)).await
 }
 
 /// Runs a step over and over; prints how long it took and how much CPU it cost.

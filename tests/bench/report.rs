@@ -5,61 +5,83 @@ use std::collections::BTreeMap;
 use crate::load::Outcome;
 use crate::raw;
 
-type Measured = (Outcome, f64);
+/// What a server did in one turn, and the CPU that each request cost: its own, and that of a database beside it.
+pub(crate) struct Measured {
+    pub(crate) outcome: Outcome,
+    pub(crate) cpu: f64,
+    pub(crate) database_cpu: f64,
+}
 
-/// All rounds of one cell.
+type Column = (&'static str, usize);
+
+const COLUMNS: [Column; 9] = [
+    ("/s", 0),
+    ("of bare", 2),
+    ("of ring alone", 2),
+    ("p50 ms", 1),
+    ("p99 ms", 1),
+    ("CPU µs", 0),
+    ("CPU of bare's", 2),
+    ("CPU of ring's", 2),
+    ("database's CPU µs", 0),
+];
+
+/// All rounds of one row, by the column.
+type Cell = BTreeMap<&'static str, Vec<f64>>;
+/// What is measured, connections, algorithm, server.
+type Place = (&'static str, usize, String, usize);
+
 #[derive(Default)]
 pub(crate) struct Report {
-    raw: BTreeMap<String, Vec<f64>>,
-    pairs: BTreeMap<(usize, String), BTreeMap<&'static str, Vec<f64>>>,
+    raw: BTreeMap<String, [Vec<f64>; 2]>,
+    cells: BTreeMap<Place, Cell>,
 }
 
 impl Report {
     pub(crate) fn raw(&mut self, text: &str) {
-        for (name, rate) in text.lines().filter_map(|line| raw::read(line).ok()) {
-            self.raw.entry(name).or_default().push(rate);
+        for (name, rate, cpu) in text.lines().filter_map(|line| raw::read(line).ok()) {
+            let [rates, cpus] = self.raw.entry(name).or_default();
+            rates.push(rate);
+            cpus.push(cpu);
         }
     }
 
-    pub(crate) fn pair(&mut self, connections: usize, alg: &str, bare: &Measured, ours: &Measured) {
-        let cell = self.pairs.entry((connections, alg.to_owned())).or_default();
-        let mut put = |name, value| cell.entry(name).or_default().push(value);
-        put("bare /s", bare.0.per_second);
-        put("ours /s", ours.0.per_second);
-        put("ratio", ours.0.per_second / bare.0.per_second);
-        put("bare p50 µs", bare.0.p50_micros);
-        put("ours p50 µs", ours.0.p50_micros);
-        put("bare p99 µs", bare.0.p99_micros);
-        put("ours p99 µs", ours.0.p99_micros);
-        put("bare CPU µs", bare.1);
-        put("ours CPU µs", ours.1);
-        put("CPU ratio", bare.1 / ours.1);
+    /// One turn of all servers, the bare one first.
+    pub(crate) fn turn(&mut self, what: &'static str, connections: usize, alg: &str, all: &[Measured]) {
+        let alone = format!("{} {alg}", if what == "introspect" { "verify" } else { "sign" });
+        let last = |at: usize| self.raw.get(&alone).and_then(|two| two.get(at)?.last().copied()).unwrap_or(f64::NAN);
+        let (ring, ring_cpu) = (last(0), last(1));
+        let Some(bare) = all.first() else { return };
+        for (server, measured) in all.iter().enumerate() {
+            let cell = self.cells.entry((what, connections, alg.to_owned(), server)).or_default();
+            let mut put = |name, value| cell.entry(name).or_default().push(value);
+            let rate = measured.outcome.per_second;
+            put("/s", rate);
+            put("of bare", rate / bare.outcome.per_second);
+            put("of ring alone", rate / ring);
+            put("p50 ms", measured.outcome.p50_micros / 1e3);
+            put("p99 ms", measured.outcome.p99_micros / 1e3);
+            put("CPU µs", measured.cpu);
+            put("CPU of bare's", bare.cpu / measured.cpu);
+            put("CPU of ring's", ring_cpu / measured.cpu);
+            put("database's CPU µs", measured.database_cpu);
+        }
     }
 
-    pub(crate) fn print(&self) {
-        println!("| ring alone | /s, median (least to greatest) |\n| --- | --- |");
-        for (name, values) in &self.raw {
-            println!("| {name} | {} |", spread(values, 0));
+    pub(crate) fn print(&self, servers: &[&str]) {
+        println!("| ring alone | /s, median (least to greatest) | CPU µs |\n| --- | --- | --- |");
+        for (name, [rates, cpus]) in &self.raw {
+            println!("| {name} | {} | {} |", spread(rates, 0), spread(cpus, 1));
         }
-        let columns = [
-            "bare /s",
-            "ours /s",
-            "ratio",
-            "bare p50 µs",
-            "ours p50 µs",
-            "bare p99 µs",
-            "ours p99 µs",
-            "bare CPU µs",
-            "ours CPU µs",
-            "CPU ratio",
-        ];
-        println!("\n| connections, algorithm | {} |", columns.join(" | "));
-        println!("| --- |{}", " --- |".repeat(columns.len()));
-        for ((connections, alg), cell) in &self.pairs {
-            let digits = |name: &str| if name.ends_with("ratio") { 2 } else { 0 };
-            let values =
-                columns.map(|name| cell.get(name).map(|values| spread(values, digits(name))).unwrap_or_default());
-            println!("| {connections}, {alg} | {} |", values.join(" | "));
+        for what in ["token", "introspect"] {
+            let names = COLUMNS.map(|(name, _)| name).join(" | ");
+            println!("\n| {what}: connections, algorithm | server | {names} |");
+            println!("| --- | --- |{}", " --- |".repeat(COLUMNS.len()));
+            for ((_, connections, alg, server), cell) in self.cells.iter().filter(|(place, _)| place.0 == what) {
+                let values = COLUMNS.map(|(name, digits)| spread(cell.get(name).map_or(&[], Vec::as_slice), digits));
+                let server = servers.get(*server).copied().unwrap_or_default();
+                println!("| {connections}, {alg} | {server} | {} |", values.join(" | "));
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Tokens per second, beside a bare handler that signs and beside signing alone, in one run. `tests/bench/tokens` builds and starts it.
+//! Tokens and introspections per second, beside a bare handler that signs and one that verifies, and beside signing and verifying alone, in
+//! one run. `tests/bench/tokens` builds and starts it.
 //!
 //! The servers run on CPU 0 and the load on CPU 1. Everything is measured in turns, round by round, so that what else the machine does
 //! touches all alike; figures are medians over the rounds, with the least and the greatest.
@@ -9,10 +10,13 @@ mod gauge;
 mod house;
 mod load;
 mod parts;
+mod postgres;
 mod raw;
 mod report;
 
 use std::io::BufRead;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -20,7 +24,9 @@ use anyhow::Context;
 use mailwarden::domain::client::TokenAlg;
 
 use crate::gauge::Gauge;
-use crate::load::{Load, Outcome};
+use crate::load::Load;
+use crate::postgres::Postgres;
+use crate::report::Measured;
 
 /// The program's own: it wipes what it gives back, which is a part of what a token costs.
 #[global_allocator]
@@ -28,20 +34,26 @@ static HEAP: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::Z
 
 const ALGS: [TokenAlg; 2] = [TokenAlg::EdDsa, TokenAlg::Es256];
 const CONNECTIONS: [usize; 2] = [16, 64];
+/// So many different tokens are introspected in turn.
+const TOKENS: usize = 256;
+/// What servers do; each does it with every algorithm, and says its loads in this order.
+const WORK: [&str; 2] = ["token", "introspect"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let ended = match *words {
-        ["serve", "ours", folder] => house::serve(folder.as_ref()),
+        ["serve", "ours", folder] => house::serve(folder.as_ref(), None),
+        ["serve", "ours", folder, database] => house::serve(folder.as_ref(), Some(database)),
         ["serve", "bare"] => bare::serve(),
         ["raw", millis] => raw::run(millis),
         ["parts", folder] => parts::run(folder.as_ref()),
-        ["drive", rounds, millis, folder] => drive(rounds, millis, folder),
-        [] => begin("5", "2000", ""),
-        [rounds, millis] => begin(rounds, millis, ""),
-        [rounds, millis, folder] => begin(rounds, millis, folder),
-        _ => Err(anyhow::anyhow!("usage: tests/bench/tokens [ROUNDS MILLISECONDS [FOLDER]]")),
+        ["drive", rounds, millis, folder, database] => drive(rounds, millis, folder, database),
+        [] => begin(["5", "2000", "", ""]),
+        [rounds, millis] => begin([rounds, millis, "", ""]),
+        [rounds, millis, folder] => begin([rounds, millis, folder, ""]),
+        [rounds, millis, folder, "postgres"] => begin([rounds, millis, folder, "postgres"]),
+        _ => Err(anyhow::anyhow!("usage: tests/bench/tokens [ROUNDS MILLISECONDS [FOLDER [postgres]]]")),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,44 +66,57 @@ fn main() -> ExitCode {
 
 /// This program again, on one CPU.
 fn pinned(cpu: &str, arguments: &[&str]) -> anyhow::Result<Command> {
-    let own = std::env::current_exe()?;
-    let has_taskset = Command::new("taskset").arg("-V").stdout(Stdio::null()).status().is_ok();
-    let mut command = if has_taskset { Command::new("taskset") } else { Command::new(&own) };
-    if has_taskset {
-        command.args(["-c", cpu]).arg(&own);
-    }
+    let mut command = pinned_to(cpu, &std::env::current_exe()?);
     command.args(arguments);
     Ok(command)
 }
 
-fn begin(rounds: &str, millis: &str, folder: &str) -> anyhow::Result<()> {
-    let status = pinned("1", &["drive", rounds, millis, folder])?.status()?;
+fn pinned_to(cpu: &str, program: &Path) -> Command {
+    let has_taskset = Command::new("taskset").arg("-V").stdout(Stdio::null()).status().is_ok();
+    if !has_taskset {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", cpu]).arg(program);
+    command
+}
+
+fn begin([rounds, millis, folder, database]: [&str; 4]) -> anyhow::Result<()> {
+    let status = pinned("1", &["drive", rounds, millis, folder, database])?.status()?;
     anyhow::ensure!(status.success(), "it ended early");
     Ok(())
 }
 
-/// A server in a process of its own, ended with this value.
+/// A server in a process of its own, ended with this value, and its database, where that is another process.
 struct Server {
+    name: &'static str,
     child: Child,
     loads: Vec<Load>,
+    database: Option<Postgres>,
 }
 
 impl Server {
-    fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+    fn start(name: &'static str, arguments: &[&str], database: Option<Postgres>) -> anyhow::Result<Self> {
         let mut child = pinned("0", arguments)?.stdout(Stdio::piped()).spawn()?;
         let mut lines = std::io::BufReader::new(child.stdout.take().context("no output")?).lines();
-        let loads = (0..ALGS.len()).map(|_| Load::from_line(&lines.next().context("the server ended")??));
+        let loads = (0..WORK.len() * ALGS.len()).map(|_| Load::from_line(&lines.next().context("the server ended")??));
         let loads = loads.collect::<anyhow::Result<_>>()?;
-        Ok(Self { child, loads })
+        Ok(Self { name, child, loads, database })
     }
 
-    fn run(&self, alg: usize, connections: usize, time: Duration) -> anyhow::Result<(Outcome, f64)> {
-        let load = self.loads.get(alg).context("no such load")?;
-        let before = Gauge::cpu(self.child.id())?;
+    fn run(&self, load: usize, connections: usize, time: Duration) -> anyhow::Result<Measured> {
+        let load = self.loads.get(load).context("no such load")?;
+        let spent = || {
+            let database = self.database.as_ref().map_or(Ok(Duration::ZERO), Postgres::cpu);
+            anyhow::Ok((Gauge::cpu(self.child.id())?, database?))
+        };
+        let before = spent()?;
         let outcome = load.run(connections, time)?;
-        let spent = Gauge::cpu(self.child.id())?.saturating_sub(before);
-        let per_token = spent.as_secs_f64() * 1e6 / f64::from(outcome.count);
-        Ok((outcome, per_token))
+        let after = spent()?;
+        let each =
+            |after: Duration, before| after.saturating_sub(before).as_secs_f64() * 1e6 / f64::from(outcome.count);
+        let (cpu, database_cpu) = (each(after.0, before.0), each(after.1, before.1));
+        Ok(Measured { outcome, cpu, database_cpu })
     }
 }
 
@@ -101,38 +126,43 @@ impl Drop for Server {
     }
 }
 
-fn drive(rounds: &str, millis: &str, folder: &str) -> anyhow::Result<()> {
+fn drive(rounds: &str, millis: &str, folder: &str, database: &str) -> anyhow::Result<()> {
     let (rounds, time): (usize, u64) = (rounds.parse()?, millis.parse()?);
-    let time = Duration::from_millis(time);
+    let (raw_millis, time) = ((time / 4).to_string(), Duration::from_millis(time));
     let place = if folder.is_empty() { tempfile::tempdir()? } else { tempfile::tempdir_in(folder)? };
+    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o711))?;
     let part = |name: &str| place.path().join(name).display().to_string();
-    let bare = Server::start(&["serve", "bare"])?;
-    let ours = Server::start(&["serve", "ours", &part("ours")])?;
+    let mut servers = vec![
+        Server::start("bare", &["serve", "bare"], None)?,
+        Server::start("ours on SQLite", &["serve", "ours", &part("ours")], None)?,
+    ];
+    if database == "postgres" {
+        let postgres = Postgres::start(&place.path().join("postgres"))?;
+        let url = postgres.url();
+        servers.push(Server::start("ours on PostgreSQL", &["serve", "ours", &part("other"), &url], Some(postgres))?);
+    }
     let mut report = report::Report::default();
-    let warm = Duration::from_millis(300);
-    for server in [&bare, &ours] {
-        for alg in 0..ALGS.len() {
-            server.run(alg, 16, warm)?;
+    for server in &servers {
+        for load in 0..server.loads.len() {
+            server.run(load, 16, Duration::from_millis(300))?;
         }
     }
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
-        let text = pinned("0", &["raw", &(millis.parse::<u64>()? / 4).to_string()])?.output()?.stdout;
+        let text = pinned("0", &["raw", &raw_millis])?.output()?.stdout;
         report.raw(&String::from_utf8(text)?);
         for connections in CONNECTIONS {
-            for (at, alg) in ALGS.iter().enumerate() {
-                report.pair(
-                    connections,
-                    alg.as_str(),
-                    &bare.run(at, connections, time)?,
-                    &ours.run(at, connections, time)?,
-                );
+            for (load, (what, alg)) in WORK.iter().flat_map(|what| ALGS.map(|alg| (*what, alg))).enumerate() {
+                let all = servers.iter().map(|server| server.run(load, connections, time));
+                report.turn(what, connections, alg.as_str(), &all.collect::<anyhow::Result<Vec<_>>>()?);
             }
         }
     }
-    report.print();
-    println!("\nresident: bare {}, ours {}", Gauge::peak(bare.child.id())?, Gauge::peak(ours.child.id())?);
-    drop((bare, ours));
+    report.print(&servers.iter().map(|server| server.name).collect::<Vec<_>>());
+    for server in &servers {
+        println!("\nresident: {} {}", server.name, Gauge::peak(server.child.id())?);
+    }
+    drop(servers);
     let text = pinned("0", &["parts", &part("parts")])?.output()?.stdout;
     println!("\nwhere the time goes, one request at a time unless said otherwise:\n{}", String::from_utf8(text)?);
     Ok(())
