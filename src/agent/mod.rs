@@ -87,6 +87,8 @@ async fn connection(protocol: Protocol, stream: TcpStream, doors: &Doors) {
     let inside = match protocol {
         Protocol::Imap => tokio::time::timeout(LOGIN_LIMIT, imap::login(doors, stream)).await,
         Protocol::Smtp => tokio::time::timeout(LOGIN_LIMIT, smtp::login(doors, stream)).await,
+        // No door speaks it.
+        Protocol::Pop3 => Ok(None),
     };
     match inside {
         Ok(Some((tool, gateway))) => relay::relay(tool, gateway).await,

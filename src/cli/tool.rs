@@ -83,6 +83,7 @@ pub(super) struct Who {
 pub(super) enum MailProtocol {
     Imap,
     Smtp,
+    Pop3,
 }
 
 impl From<MailProtocol> for Protocol {
@@ -90,6 +91,7 @@ impl From<MailProtocol> for Protocol {
         match protocol {
             MailProtocol::Imap => Self::Imap,
             MailProtocol::Smtp => Self::Smtp,
+            MailProtocol::Pop3 => Self::Pop3,
         }
     }
 }

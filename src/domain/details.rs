@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn protocols() -> impl Strategy<Value = Option<Vec<Protocol>>> {
-        option::of(vec(select(vec![Protocol::Imap, Protocol::Smtp]), 0..3))
+        option::of(vec(select(Protocol::ALL.to_vec()), 0..3))
     }
 
     fn bounds() -> impl Strategy<Value = Bounds> {
@@ -192,7 +192,7 @@ mod tests {
                 let asked = let_through(details.recipients.as_ref(), |pattern| pattern.matches(&address));
                 assert_eq!(left.allow_recipient(&address), bounds.allow_recipient(&address) && asked, "{address}");
             }
-            for protocol in [Protocol::Imap, Protocol::Smtp] {
+            for protocol in Protocol::ALL {
                 let asked = let_through(details.protocols.as_ref(), |known| *known == protocol);
                 assert_eq!(left.allow_protocol(protocol), bounds.allow_protocol(protocol) && asked);
             }

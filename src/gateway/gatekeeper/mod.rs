@@ -127,6 +127,12 @@ impl Gatekeeper {
         self.0.max_message_bytes
     }
 
+    /// A tag that an upstream cannot answer before it has heard it (IM-06).
+    pub fn tag(&self, number: u64) -> String {
+        let random = u64::from_be_bytes(self.0.entropy.bytes());
+        format!("w{}x{random:016x}", number + 9)
+    }
+
     /// Records a denial and gives it a verdict id, by which `grant explain` finds it.
     pub async fn deny(&self, session: &Session, denial: &Denial) -> Result<VerdictId, Refusal> {
         let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
