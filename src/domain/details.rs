@@ -93,6 +93,7 @@ impl Bounds {
                 (one == other).then_some(*one)
             }),
             pin: self.pin,
+            pop3_delete: self.pop3_delete,
         }
     }
 
@@ -152,6 +153,7 @@ mod tests {
         let lists = (patterns(&FOLDERS), patterns(&ADDRESSES), patterns(&ADDRESSES), protocols());
         lists.prop_map(|(folders, senders, recipients, protocols)| Bounds {
             pin: None,
+            pop3_delete: None,
             folders,
             senders,
             recipients,

@@ -26,6 +26,8 @@ pub fn decide(rights: &Rights, command: Command) -> Result<Permit<Command>, Deni
     open(rights)?;
     let needed = match command {
         Command::Stat | Command::List(_) | Command::Uidl(_) | Command::Retr(_) | Command::Top(..) => Scope::Read,
+        // Nothing happens at the upstream: it is the tool's own list that gets shorter.
+        Command::Dele(_) if rights.bounds.hides_deleted() => Scope::Read,
         Command::Dele(_) => Scope::Delete,
     };
     if rights.scopes.allows(needed) { Ok(Permit(command)) } else { Err(Denial::scope(command.name(), needed)) }
@@ -94,6 +96,8 @@ mod tests {
                 assert_eq!(explain(&rights, command).unwrap().is_ok(), is_open, "{bounds} {command}");
             }
         }
+        let virtually = rights("mail.read", r#"{"pop3_delete":"virtual"}"#);
+        assert!(explain(&virtually, "DELE 1").unwrap().is_ok());
         let rights = Rights { bounds: Bounds::default(), ..rights("mail.read", "{}") };
         assert!(explain(&rights, "LIST \"\" *").is_none() && explain(&rights, "NOOP").is_none());
     }

@@ -31,6 +31,7 @@ mod openapi;
 mod pop3;
 mod pop3_clients;
 mod pop3_upstream;
+mod pop3_virtual;
 mod read_only;
 mod real_servers;
 mod requirements;

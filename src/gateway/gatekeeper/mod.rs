@@ -112,6 +112,11 @@ impl Gatekeeper {
         &self.0.entropy
     }
 
+    /// Who may do what.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
     /// The audit log.
     pub fn audit(&self) -> &Audit {
         &self.0.audit

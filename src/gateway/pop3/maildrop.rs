@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::uid_range::UidRange;
 use crate::gateway::gatekeeper::Gatekeeper;
 use crate::policy::Permit;
 use crate::policy::pop3::Open;
@@ -33,6 +34,8 @@ pub(super) struct Maildrop {
     pub(super) messages: Vec<Message>,
     /// The UIDVALIDITY of INBOX: with a UID it names a message for good.
     pub(super) validity: u32,
+    /// What the tool removed for itself in earlier sessions; none of `messages` lies in it.
+    pub(super) hidden: Vec<UidRange>,
     /// Whether the upstream can remove single messages (UIDPLUS, RFC 4315).
     pub(super) can_remove: bool,
     gatekeeper: Gatekeeper,
@@ -54,8 +57,8 @@ impl Maildrop {
     /// Opens INBOX so that nothing in it can change, and asks what is there.
     pub(super) async fn open(_: Permit<Open>, upstream: Connection, gatekeeper: Gatekeeper) -> Result<Self, Trouble> {
         let can_remove = upstream.capabilities.iter().any(|known| known == "UIDPLUS");
-        let (wire, messages) = (upstream.wire, Vec::new());
-        let mut maildrop = Self { wire, messages, validity: 0, can_remove, gatekeeper, next_tag: 0 };
+        let (wire, messages, hidden) = (upstream.wire, Vec::new(), Vec::new());
+        let mut maildrop = Self { wire, messages, validity: 0, hidden, can_remove, gatekeeper, next_tag: 0 };
         let (validity, exists) = maildrop.enter("EXAMINE").await?;
         maildrop.validity = validity;
         if exists > 0 {

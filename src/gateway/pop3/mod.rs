@@ -3,6 +3,7 @@
 
 mod auth;
 mod capability;
+mod hiding;
 mod maildrop;
 mod removal;
 mod session;

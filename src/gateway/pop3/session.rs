@@ -2,11 +2,12 @@
 
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::fault::Fault;
 use crate::domain::session::EndReason;
-use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::pop3::capability::{self, Stage};
 use crate::gateway::pop3::maildrop::{Maildrop, Trouble};
-use crate::gateway::pop3::{End, IDLE_TIMEOUT, refusal_reply, removal, say_goodbye, transfer, upstream_lost};
+use crate::gateway::pop3::{End, IDLE_TIMEOUT, hiding, refusal_reply, removal, say_goodbye, transfer, upstream_lost};
 use crate::policy::{Denial, Permit, pop3};
 use crate::protocol::pop3::command::{Command, MAX_LINE, verb};
 use crate::upstream::wire::Wire;
@@ -86,7 +87,13 @@ impl Desk {
             Ok(upstream) => upstream,
             Err(refusal) => return Err(End::Say(refusal_reply(&refusal))),
         };
-        let maildrop = Maildrop::open(permit, upstream, self.gatekeeper.clone()).await?;
+        let mut maildrop = Maildrop::open(permit, upstream, self.gatekeeper.clone()).await?;
+        if self.session.rights.bounds.hides_deleted()
+            && let Err(error) = hiding::apply(&self.gatekeeper, &self.session, &mut maildrop).await
+        {
+            tracing::error!(%error, "what a tool has removed for itself cannot be read");
+            return Err(End::Say(refusal_reply(&Refusal::of(Fault::Unavailable))));
+        }
         let (count, octets) = maildrop.stat();
         self.answer(&format!("+OK {count} messages ({octets} octets)")).await?;
         Ok(maildrop)
@@ -156,7 +163,7 @@ impl Desk {
             Command::Retr(_) => transfer::run(self, maildrop, message, None).await,
             Command::Top(_, lines) => transfer::run(self, maildrop, message, Some(lines)).await,
             Command::Uidl(_) => self.answer(&format!("+OK {number} {}", maildrop.unique_id(&message))).await,
-            Command::Dele(_) if !maildrop.can_remove => {
+            Command::Dele(_) if !maildrop.can_remove && !self.session.rights.bounds.hides_deleted() => {
                 self.answer("-ERR [SYS/PERM] the mail server cannot remove single messages").await
             }
             Command::Dele(_) => {
@@ -185,12 +192,17 @@ impl Desk {
 
     /// Removes what is marked, and says goodbye.
     async fn quit(&mut self, maildrop: &mut Maildrop) -> End {
-        let removed = removal::run(maildrop).await;
+        let is_done = if self.session.rights.bounds.hides_deleted() {
+            hiding::keep(&self.gatekeeper, &self.session, maildrop).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "what a tool removed for itself was not kept");
+                false
+            })
+        } else {
+            removal::run(maildrop).await.is_ok()
+        };
         maildrop.leave().await;
-        End::Say(match removed {
-            Ok(()) => "+OK see you".to_owned(),
-            Err(_) => "-ERR [SYS/TEMP] some marked messages were not removed".to_owned(),
-        })
+        let last_word = if is_done { "+OK see you" } else { "-ERR [SYS/TEMP] some marked messages were not removed" };
+        End::Say(last_word.to_owned())
     }
 }
 
