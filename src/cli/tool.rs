@@ -47,7 +47,7 @@ pub(super) enum Tool {
     },
     /// Run a program with an access token, and end the token when the program ends
     Run(Run),
-    /// Serve IMAP and SMTP on loopback to programs that can only store one fixed password
+    /// Serve IMAP, POP3 and SMTP on loopback to programs that can only store one fixed password
     Agent(Agent),
 }
 
