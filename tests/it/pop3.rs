@@ -41,6 +41,8 @@ fn po_01_control_characters_in_credentials_are_refused() {
     let mut pop3 = Pop3::open(&stage.gateway);
     pop3.say(&format!("USER {ADDRESS}"), "+OK");
     pop3.say(&format!("PASS {token}\u{7f}"), "-ERR");
+    let examined = stage.gateway.audit().iter().filter(|event| event["code"] == "login.refused").count();
+    assert_eq!(examined, 0, "such a message is not even looked at");
     assert_eq!(stage.upstream.heard().len(), 0, "the upstream heard {:?}", stage.upstream.heard());
     Pop3::session(&stage.gateway, ADDRESS, &token);
     assert!(!stage.upstream.heard().is_empty(), "the same token opens the maildrop when it is said well");
