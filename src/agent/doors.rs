@@ -7,10 +7,11 @@ use crate::agent::tokens::{NotOpened, Tokens};
 use crate::domain::address::MailAddress;
 use crate::domain::mailbox::Endpoint;
 use crate::domain::secret::{Password, Secret};
+use crate::domain::session::Protocol;
 use crate::protocol::sasl::Attempt;
 use crate::upstream::dial::Dialer;
 use crate::upstream::wire::Wire;
-use crate::upstream::{imap, smtp};
+use crate::upstream::{imap, pop3, smtp};
 
 /// What all doors share.
 #[derive(Debug)]
@@ -27,6 +28,15 @@ pub struct Doors {
     pub imap: Endpoint,
     /// The gateway's submission.
     pub smtp: Endpoint,
+    /// The gateway's POP3.
+    pub pop3: Endpoint,
+}
+
+/// A connection to the gateway that is logged in.
+pub(in crate::agent) struct Gateway {
+    pub(in crate::agent) wire: Wire,
+    /// What it can do, where the tool is told (IMAP).
+    pub(in crate::agent) capabilities: Vec<String>,
 }
 
 impl Doors {
@@ -37,23 +47,30 @@ impl Doors {
         self.mailboxes.iter().find(|mailbox| mailbox.as_str().eq_ignore_ascii_case(user))
     }
 
-    /// A connection to the gateway's IMAP, logged in, and what it can do.
-    pub(in crate::agent) async fn imap(&self, mailbox: &MailAddress) -> Result<(Wire, Vec<String>), NotOpened> {
-        let way = (self.dialer.clone(), self.imap.clone(), mailbox.clone());
+    /// The gateway, logged in.
+    pub(in crate::agent) async fn open(&self, protocol: Protocol, mailbox: &MailAddress) -> Result<Gateway, NotOpened> {
+        let gateway = match protocol {
+            Protocol::Imap => &self.imap,
+            Protocol::Smtp => &self.smtp,
+            Protocol::Pop3 => &self.pop3,
+        };
+        let way = (self.dialer.clone(), gateway.clone(), mailbox.clone());
         let login = move |token: Arc<Secret<Password>>| {
             let (dialer, gateway, user) = way.clone();
-            async move { imap::login(&dialer, &gateway, user.as_str(), &token).await }
+            async move {
+                match protocol {
+                    Protocol::Imap => imap::login(&dialer, &gateway, user.as_str(), &token)
+                        .await
+                        .map(|open| Gateway { wire: open.wire, capabilities: open.capabilities }),
+                    Protocol::Smtp => smtp::login(&dialer, &gateway, user.as_str(), &token)
+                        .await
+                        .map(|open| Gateway { wire: open.wire, capabilities: Vec::new() }),
+                    Protocol::Pop3 => pop3::login(&dialer, &gateway, user.as_str(), &token)
+                        .await
+                        .map(|wire| Gateway { wire, capabilities: Vec::new() }),
+                }
+            }
         };
-        self.tokens.log_in(mailbox, login).await.map(|gateway| (gateway.wire, gateway.capabilities))
-    }
-
-    /// A connection to the gateway's submission, logged in.
-    pub(in crate::agent) async fn smtp(&self, mailbox: &MailAddress) -> Result<Wire, NotOpened> {
-        let way = (self.dialer.clone(), self.smtp.clone(), mailbox.clone());
-        let login = move |token: Arc<Secret<Password>>| {
-            let (dialer, gateway, user) = way.clone();
-            async move { smtp::login(&dialer, &gateway, user.as_str(), &token).await }
-        };
-        self.tokens.log_in(mailbox, login).await.map(|gateway| gateway.wire)
+        self.tokens.log_in(mailbox, login).await
     }
 }

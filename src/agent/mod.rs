@@ -3,11 +3,13 @@
 //!
 //! The agent knows nothing of grants: it logs in at the gateway with a token of its own and passes octets on. The gateway judges them.
 
+mod door;
 mod doors;
 pub mod https;
 mod imap;
 pub mod oauth;
 mod password;
+mod pop3;
 mod relay;
 mod smtp;
 mod tokens;
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -85,8 +88,9 @@ async fn connection(protocol: Protocol, stream: TcpStream, doors: &Doors) {
     // Commands are small and answers awaited.
     let _ = stream.set_nodelay(true);
     let inside = match protocol {
-        Protocol::Imap => tokio::time::timeout(LOGIN_LIMIT, imap::login(doors, stream)).await,
-        Protocol::Smtp => tokio::time::timeout(LOGIN_LIMIT, smtp::login(doors, stream)).await,
+        Protocol::Imap => timeout(LOGIN_LIMIT, door::login::<imap::Imap>(doors, stream)).await,
+        Protocol::Smtp => timeout(LOGIN_LIMIT, door::login::<smtp::Smtp>(doors, stream)).await,
+        Protocol::Pop3 => timeout(LOGIN_LIMIT, door::login::<pop3::Pop3>(doors, stream)).await,
     };
     match inside {
         Ok(Some((tool, gateway))) => relay::relay(tool, gateway).await,

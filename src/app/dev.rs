@@ -47,6 +47,8 @@ pub struct DevOptions {
     pub smtps_port: u16,
     /// Submission with STARTTLS.
     pub submission_port: u16,
+    /// POP3 with TLS.
+    pub pop3s_port: u16,
 }
 
 /// Runs the demo until Ctrl-C.
@@ -71,6 +73,7 @@ pub async fn dev(options: DevOptions) -> anyhow::Result<()> {
     env.set("MAILWARDEN_IMAPS", place(Port::Imaps));
     env.set("MAILWARDEN_SMTPS", place(Port::Smtps));
     env.set("MAILWARDEN_SUBMISSION", place(Port::Submission));
+    env.set("MAILWARDEN_POP3S", place(Port::Pop3s));
     env.set("DEMO_MAILBOX", MAILBOX);
     env.save()?;
     dev_text::ready(&env, &options.data);
@@ -91,6 +94,8 @@ fn config(options: &DevOptions) -> Config {
             imap: String::new(),
             smtps: at(options.smtps_port),
             submission: at(options.submission_port),
+            pop3s: at(options.pop3s_port),
+            pop3: String::new(),
             ops: String::new(),
         },
         limits: Limits { max_connections: 1000, max_message_bytes: 50 * 1024 * 1024 },

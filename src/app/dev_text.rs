@@ -26,7 +26,7 @@ pub(super) fn ready(env: &DevEnv, data: &Path) {
     };
     println!(
         "
-ready: OAuth and API {url}, IMAPS {imaps}, SMTPS {smtps}, submission {submission}
+ready: OAuth and API {url}, IMAPS {imaps}, SMTPS {smtps}, submission {submission}, POP3S {pop3s}
 
 The mailbox is {mailbox}. Its password is known to nobody but the vault. Paste in another terminal:
 
@@ -37,9 +37,10 @@ The mailbox is {mailbox}. Its password is known to nobody but the vault. Paste i
   # 2. a token for the reader (a `backup` grant: reads everything, changes nothing)
   {reader}
 
-  # 3. list folders and read a message with it
+  # 3. list folders and read a message with it, by IMAP and by POP3
   curl -s --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX imaps://$MAILWARDEN_IMAPS/
   curl -s --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX \"imaps://$MAILWARDEN_IMAPS/INBOX;MAILINDEX=1\"
+  curl -s --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX pop3s://$MAILWARDEN_POP3S/1
 
   # 4. try to delete it: refused with [NOPERM] and a verdict id; then ask why
   REFUSED=$(curl -v --cacert $MAILWARDEN_CA --oauth2-bearer $TOKEN --user $DEMO_MAILBOX imaps://$MAILWARDEN_IMAPS/INBOX \\
@@ -61,6 +62,7 @@ The mailbox is {mailbox}. Its password is known to nobody but the vault. Paste i
 Ctrl-C stops the demo; what is in {data} stays.",
         url = get("MAILWARDEN_URL"),
         submission = get("MAILWARDEN_SUBMISSION"),
+        pop3s = get("MAILWARDEN_POP3S"),
         data = data.display(),
         reader = token("READER"),
         helpdesk = token("HELPDESK"),

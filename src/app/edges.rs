@@ -28,6 +28,8 @@ pub(super) enum Port {
     Imap,
     Smtps,
     Submission,
+    Pop3s,
+    Pop3,
     Ops,
 }
 
@@ -39,6 +41,8 @@ impl Port {
             Self::Imap => "imap",
             Self::Smtps => "smtps",
             Self::Submission => "submission",
+            Self::Pop3s => "pop3s",
+            Self::Pop3 => "pop3",
             Self::Ops => "ops",
         }
     }
@@ -68,6 +72,8 @@ pub(super) fn addresses(config: &Config) -> anyhow::Result<Vec<(Port, SocketAddr
         (Port::Imap, &listen.imap),
         (Port::Smtps, &listen.smtps),
         (Port::Submission, &listen.submission),
+        (Port::Pop3s, &listen.pop3s),
+        (Port::Pop3, &listen.pop3),
         (Port::Ops, &listen.ops),
     ];
     all.into_iter()
@@ -112,7 +118,7 @@ impl Edges {
 
     /// Where tools find the mail listeners.
     fn mail_places(&self, hostname: &str) -> Arc<[(&'static str, String)]> {
-        let ports = [Port::Imaps, Port::Imap, Port::Smtps, Port::Submission];
+        let ports = [Port::Imaps, Port::Imap, Port::Smtps, Port::Submission, Port::Pop3s, Port::Pop3];
         let places = ports.into_iter().filter_map(|port| Some((port, self.address(port)?)));
         places.map(|(port, address)| (port.as_str(), format!("{hostname}:{}", address.port()))).collect()
     }
@@ -186,6 +192,12 @@ impl Edges {
                 }
                 Port::Submission => {
                     drop(tasks.spawn(mail(Protocol::Smtp, true, "smtp")?.serve(socket, gatekeeper.clone(), stop)));
+                }
+                Port::Pop3s => {
+                    drop(tasks.spawn(mail(Protocol::Pop3, false, "pop3")?.serve(socket, gatekeeper.clone(), stop)));
+                }
+                Port::Pop3 => {
+                    drop(tasks.spawn(mail(Protocol::Pop3, true, "pop3")?.serve(socket, gatekeeper.clone(), stop)));
                 }
             }
         }

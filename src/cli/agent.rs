@@ -28,7 +28,7 @@ const PASSWORD: &str = "MAILWARDEN_AGENT_PASSWORD";
     after_help = "A program connects to the agent without TLS, with the mailbox's address as user name and the agent's password. \
     The agent gets access tokens, renews them, and logs in at the gateway, which judges every command.\n\nThe password is made at the \
     first start and kept in --password-file, readable by its owner only; or it is taken from MAILWARDEN_AGENT_PASSWORD. It opens nothing \
-    but this agent. POP3 is not served."
+    but this agent."
 )]
 pub(super) struct Agent {
     #[command(flatten)]
@@ -40,17 +40,23 @@ pub(super) struct Agent {
     #[arg(long)]
     scope: Option<String>,
     /// Where to listen for IMAP, on loopback (port 0: any free one)
-    #[arg(long, value_name = "ADDRESS:PORT", required_unless_present = "listen_smtp")]
+    #[arg(long, value_name = "ADDRESS:PORT", required_unless_present_any = ["listen_smtp", "listen_pop3"])]
     listen_imap: Option<SocketAddr>,
     /// Where to listen for SMTP, on loopback
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen_smtp: Option<SocketAddr>,
+    /// Where to listen for POP3, on loopback
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_pop3: Option<SocketAddr>,
     /// The gateway's IMAPS [default: port 993 of the service's host]
     #[arg(long, env = "MAILWARDEN_IMAPS", value_name = "HOST:PORT")]
     imaps: Option<String>,
     /// The gateway's SMTPS [default: port 465 of the service's host]
     #[arg(long, env = "MAILWARDEN_SMTPS", value_name = "HOST:PORT")]
     smtps: Option<String>,
+    /// The gateway's POP3S [default: port 995 of the service's host]
+    #[arg(long, env = "MAILWARDEN_POP3S", value_name = "HOST:PORT")]
+    pop3s: Option<String>,
     /// File of the local password [default: mailwarden/agent-password in the user's folder for settings]
     #[arg(long, env = "MAILWARDEN_AGENT_PASSWORD_FILE")]
     password_file: Option<PathBuf>,
@@ -60,7 +66,12 @@ impl Agent {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         app::close_to_debuggers()?;
         let mut sockets = Vec::new();
-        for (protocol, address) in [(Protocol::Imap, self.listen_imap), (Protocol::Smtp, self.listen_smtp)] {
+        let asked = [
+            (Protocol::Imap, self.listen_imap),
+            (Protocol::Smtp, self.listen_smtp),
+            (Protocol::Pop3, self.listen_pop3),
+        ];
+        for (protocol, address) in asked {
             let Some(address) = address else { continue };
             // The password crosses these connections in the clear.
             ensure!(
@@ -108,12 +119,13 @@ impl Agent {
             Ok(Endpoint { host, port, tls: TlsMode::Implicit, ca_pem: ca_pem.clone() })
         };
         let (imap, smtp) = (endpoint(&self.imaps, 993)?, endpoint(&self.smtps, 465)?);
+        let pop3 = endpoint(&self.pop3s, 995)?;
         let password = self.password()?;
         let tokens = Tokens::new(self.who.discover().await?, self.scope.clone());
         // Whoever runs the agent says where the gateway is; it may well stand in the company's own network.
         let everywhere = DialPolicy { allow_networks: vec!["0.0.0.0/0".parse()?, "::/0".parse()?] };
         let mailboxes = self.mailbox.clone();
-        Ok(Doors { password, mailboxes, tokens, dialer: Dialer::new(everywhere), imap, smtp })
+        Ok(Doors { password, mailboxes, tokens, dialer: Dialer::new(everywhere), imap, smtp, pop3 })
     }
 
     fn password(&self) -> anyhow::Result<LocalPassword> {

@@ -60,7 +60,7 @@ pub(super) struct NewGrant {
     /// A network that the tool may come from; may be repeated
     #[arg(long)]
     network: Vec<String>,
-    /// imap or smtp; may be repeated
+    /// imap, smtp or pop3; may be repeated
     #[arg(long)]
     protocol: Vec<String>,
     /// OAUTHBEARER, XOAUTH2, PLAIN or LOGIN: how a token may be presented at the mail doors; may be repeated
@@ -72,6 +72,9 @@ pub(super) struct NewGrant {
     /// A token opens one session, once
     #[arg(long)]
     pin_once: bool,
+    /// What DELE does in POP3: refuse (without mail.delete), or virtual (out of this tool's sight, and nothing else)
+    #[arg(long, value_name = "refuse|virtual")]
+    pop3_delete: Option<String>,
     /// Life of a token in seconds
     #[arg(long)]
     token_ttl: Option<u32>,
@@ -136,6 +139,9 @@ impl NewGrant {
         if self.pin_source || self.pin_once {
             let pin = json!({ "source": self.pin_source, "single_connection": self.pin_once });
             bounds.insert("pin".to_owned(), pin);
+        }
+        if let Some(word) = &self.pop3_delete {
+            bounds.insert("pop3_delete".to_owned(), json!(word));
         }
         Ok(json!({
             "client": self.client, "mailbox": self.mailbox, "scope": scope, "bounds": bounds,

@@ -23,7 +23,11 @@ pub(super) enum Key {
         revoke: bool,
     },
     /// Revoke a key at once: its tokens are void, and all running sessions end
-    Revoke { kid: String },
+    Revoke {
+        /// Its kid, as `key list` shows it; it may begin with a hyphen
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+    },
 }
 
 impl Key {

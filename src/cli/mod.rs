@@ -56,6 +56,9 @@ enum Command {
         /// Port of submission with STARTTLS
         #[arg(long, default_value_t = 1587)]
         submission_port: u16,
+        /// Port of POP3 with TLS
+        #[arg(long, default_value_t = 1995)]
+        pop3s_port: u16,
     },
     /// Run the service
     Serve(ConfigFile),
@@ -119,8 +122,8 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let done = match command {
         Command::Tool(tool) => return tool::execute(tool).await,
-        Command::Dev { data, https_port, imaps_port, smtps_port, submission_port } => {
-            app::dev(app::DevOptions { data, https_port, imaps_port, smtps_port, submission_port }).await
+        Command::Dev { data, https_port, imaps_port, smtps_port, submission_port, pop3s_port } => {
+            app::dev(app::DevOptions { data, https_port, imaps_port, smtps_port, submission_port, pop3s_port }).await
         }
         Command::Serve(file) => app::serve(app::ServeOptions { config: file.config }).await,
         Command::Init(file) => {
@@ -166,5 +169,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ids_that_begin_with_a_hyphen_are_no_options() {
+        for line in [["key", "revoke", "-Ab_9x"].as_slice(), &["revoke", "--token", "-3ugOwM69Shn0ritb-FFikA"]] {
+            let words = std::iter::once("mailwarden").chain(line.iter().copied());
+            super::Cli::command().try_get_matches_from(words).unwrap();
+        }
     }
 }

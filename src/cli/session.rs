@@ -33,7 +33,7 @@ pub(super) struct Revoke {
     #[arg(long)]
     mailbox: Option<String>,
     /// One access token: its jti
-    #[arg(long, value_name = "JTI")]
+    #[arg(long, value_name = "JTI", allow_hyphen_values = true)]
     token: Option<String>,
 }
 

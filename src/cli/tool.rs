@@ -47,7 +47,7 @@ pub(super) enum Tool {
     },
     /// Run a program with an access token, and end the token when the program ends
     Run(Run),
-    /// Serve IMAP and SMTP on loopback to programs that can only store one fixed password
+    /// Serve IMAP, POP3 and SMTP on loopback to programs that can only store one fixed password
     Agent(Agent),
 }
 
@@ -83,6 +83,7 @@ pub(super) struct Who {
 pub(super) enum MailProtocol {
     Imap,
     Smtp,
+    Pop3,
 }
 
 impl From<MailProtocol> for Protocol {
@@ -90,6 +91,7 @@ impl From<MailProtocol> for Protocol {
         match protocol {
             MailProtocol::Imap => Self::Imap,
             MailProtocol::Smtp => Self::Smtp,
+            MailProtocol::Pop3 => Self::Pop3,
         }
     }
 }

@@ -87,6 +87,10 @@ pub struct Listen {
     pub smtps: String,
     /// Submission with STARTTLS.
     pub submission: String,
+    /// POP3, TLS from the first byte.
+    pub pop3s: String,
+    /// POP3 with STLS.
+    pub pop3: String,
     /// Health and readiness.
     pub ops: String,
 }

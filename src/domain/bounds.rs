@@ -41,6 +41,30 @@ pub struct Bounds {
     /// What ties a token to the tool that asked for it, where the tool can prove no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
+    /// What DELE does in POP3. Absent: `refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pop3_delete: Option<Pop3Delete>,
+}
+
+/// What DELE does in POP3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Pop3Delete {
+    /// It is refused without `mail.delete`, and removes the message with it.
+    #[default]
+    Refuse,
+    /// It takes the message out of this tool's sight and changes nothing at the upstream, whatever the scopes are.
+    Virtual,
+}
+
+impl Pop3Delete {
+    /// The word in JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Virtual => "virtual",
+        }
+    }
 }
 
 /// What ties a token to the tool that asked for it, where the tool can prove no key: less than a binding, and more than nothing.
@@ -89,7 +113,7 @@ impl Bounds {
     /// comparing entry by entry to see it.
     pub fn cover(&self, other: &Self, own: &MailAddress) -> bool {
         // Named one by one, so that a new bound cannot be forgotten here.
-        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin } = self;
+        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin, pop3_delete } = self;
         let (pin, other_pin) = (pin.unwrap_or_default(), other.pin.unwrap_or_default());
         let own = vec![AddressPattern::Address(own.clone())];
         within(folders.as_deref(), other.folders.as_deref(), FolderPattern::covers)
@@ -102,6 +126,8 @@ impl Bounds {
             && within(networks.as_deref(), other.networks.as_deref(), |wide, narrow| wide.contains(narrow))
             && within(protocols.as_deref(), other.protocols.as_deref(), PartialEq::eq)
             && within(mechanisms.as_deref(), other.mechanisms.as_deref(), PartialEq::eq)
+            // Neither is more than the other.
+            && pop3_delete.unwrap_or_default() == other.pop3_delete.unwrap_or_default()
             && (!pin.source || other_pin.source)
             && (!pin.single_connection || other_pin.single_connection)
     }
@@ -111,6 +137,11 @@ impl Bounds {
         let is_pinned = self.pin.is_some_and(|pin| pin.source);
         // What a token says of itself holds whatever the grant says by now.
         issued_to.map_or(!is_pinned, |issued_to| issued_to.to_canonical() == source.to_canonical())
+    }
+
+    /// Whether DELE in POP3 removes a message for its tool alone.
+    pub fn hides_deleted(&self) -> bool {
+        self.pop3_delete == Some(Pop3Delete::Virtual)
     }
 
     /// Whether a token is used up by its first session.
@@ -170,6 +201,10 @@ mod tests {
             (r#"{"mechanisms":["XOAUTH2","PLAIN"]}"#, r#"{"mechanisms":["XOAUTH2"]}"#, true),
             (r#"{"mechanisms":["XOAUTH2"]}"#, r#"{"mechanisms":["PLAIN"]}"#, false),
             (r#"{"mechanisms":["XOAUTH2"]}"#, "{}", false),
+            ("{}", r#"{"pop3_delete":"refuse"}"#, true),
+            ("{}", r#"{"pop3_delete":"virtual"}"#, false),
+            (r#"{"pop3_delete":"virtual"}"#, "{}", false),
+            (r#"{"pop3_delete":"virtual"}"#, r#"{"pop3_delete":"virtual"}"#, true),
         ] {
             assert_eq!(read(wide).cover(&read(narrow), &own), covers, "{wide} for {narrow}");
         }

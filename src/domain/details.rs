@@ -94,6 +94,7 @@ impl Bounds {
             }),
             mechanisms: self.mechanisms.clone(),
             pin: self.pin,
+            pop3_delete: self.pop3_delete,
         }
     }
 
@@ -146,7 +147,7 @@ mod tests {
     }
 
     fn protocols() -> impl Strategy<Value = Option<Vec<Protocol>>> {
-        option::of(vec(select(vec![Protocol::Imap, Protocol::Smtp]), 0..3))
+        option::of(vec(select(Protocol::ALL.to_vec()), 0..3))
     }
 
     fn bounds() -> impl Strategy<Value = Bounds> {
@@ -154,6 +155,7 @@ mod tests {
         lists.prop_map(|(folders, senders, recipients, protocols)| Bounds {
             pin: None,
             mechanisms: None,
+            pop3_delete: None,
             folders,
             senders,
             recipients,
@@ -194,7 +196,7 @@ mod tests {
                 let asked = let_through(details.recipients.as_ref(), |pattern| pattern.matches(&address));
                 assert_eq!(left.allow_recipient(&address), bounds.allow_recipient(&address) && asked, "{address}");
             }
-            for protocol in [Protocol::Imap, Protocol::Smtp] {
+            for protocol in Protocol::ALL {
                 let asked = let_through(details.protocols.as_ref(), |known| *known == protocol);
                 assert_eq!(left.allow_protocol(protocol), bounds.allow_protocol(protocol) && asked);
             }

@@ -24,3 +24,4 @@ pub mod session;
 pub mod signing_key;
 pub mod throttle;
 pub mod token;
+pub mod uid_range;

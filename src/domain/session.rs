@@ -17,20 +17,26 @@ pub enum Protocol {
     Imap,
     /// Message submission (RFC 6409).
     Smtp,
+    /// POP3 (RFC 1939).
+    Pop3,
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Imap, Self::Smtp, Self::Pop3];
+
     /// The word in logs, JSON and audit events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Imap => "imap",
             Self::Smtp => "smtp",
+            Self::Pop3 => "pop3",
         }
     }
 
     /// Reads the word; `None` for any other.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Imap, Self::Smtp].into_iter().find(|protocol| protocol.as_str() == text)
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == text)
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::Gatekeeper;
 use crate::gateway::imap;
+use crate::gateway::pop3;
 use crate::gateway::smtp;
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
 
@@ -65,6 +66,7 @@ impl Listener {
         };
         match self.protocol {
             Protocol::Imap => imap::serve(gatekeeper, stream, peer, mode, shutdown).await,
+            Protocol::Pop3 => pop3::serve(gatekeeper, stream, peer, mode, shutdown).await,
             Protocol::Smtp => smtp::serve(gatekeeper, stream, peer, mode, shutdown).await,
         }
     }

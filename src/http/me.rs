@@ -39,7 +39,8 @@ pub(super) struct Me {
     client_id: ClientId,
     name: String,
     issuer: String,
-    /// Where the mail protocols are spoken: `imaps`, `imap` (STARTTLS), `smtps`, `submission` (STARTTLS), each HOST:PORT.
+    /// Where the mail protocols are spoken: `imaps`, `imap` (STARTTLS), `smtps`, `submission` (STARTTLS),
+    /// `pop3s`, `pop3` (STLS), each HOST:PORT.
     endpoints: BTreeMap<&'static str, String>,
     mailboxes: Vec<Opened>,
     /// The client's live secrets; absent when an access token asks.

@@ -214,7 +214,7 @@ mod tests {
         }
         for wrong in [
             "&protocol=IMAP".to_owned(),
-            "&protocol=pop3".to_owned(),
+            "&protocol=graph".to_owned(),
             "&protocol=".to_owned(),
             String::new(),
             "&protocol=imap&protocol=smtp".to_owned(),

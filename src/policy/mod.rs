@@ -1,6 +1,7 @@
 //! Pure decisions: may this command be done under these rights? One table per protocol.
 
 pub mod imap;
+pub mod pop3;
 pub mod smtp;
 
 use crate::domain::address::MailAddress;
@@ -66,9 +67,10 @@ impl Denial {
     }
 }
 
-/// What `command` would get under these rights: an IMAP command without its tag, or `MAIL FROM:<address>` / `RCPT TO:<address>`.
+/// What `command` would get under these rights: an IMAP command without its tag, a POP3 command, or
+/// `MAIL FROM:<address>` / `RCPT TO:<address>`.
 pub fn explain(rights: &Rights, command: &str) -> Result<(), Denial> {
-    if let Some(decision) = smtp::explain(rights, command) {
+    if let Some(decision) = smtp::explain(rights, command).or_else(|| pop3::explain(rights, command)) {
         return decision;
     }
     match crate::protocol::imap::command::parse(format!("A {command}\r\n").as_bytes()) {

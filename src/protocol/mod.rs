@@ -1,5 +1,6 @@
 //! Bytes ↔ commands and responses. Knows nothing of grants, and does no I/O.
 
 pub mod imap;
+pub mod pop3;
 pub mod sasl;
 pub mod smtp;

@@ -95,6 +95,7 @@ impl Registry {
         grant.status = Status::Removed;
         let mut tx = self.store.begin().await?;
         self.replace(&mut tx, &grant, &mac).await?;
+        tx.execute(sql::HIDDEN_FORGET, &[id.as_str().into()]).await?;
         self.commit(tx).await?;
         self.sessions.end_where(|info| info.grant_id == *id, EndReason::Revoked);
         Ok(())

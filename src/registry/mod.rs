@@ -9,6 +9,7 @@ mod clients;
 mod error;
 mod grants;
 mod handles;
+mod hidden;
 mod keys;
 mod mailboxes;
 mod operators;

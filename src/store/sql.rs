@@ -225,4 +225,8 @@ statements! {
         issued_at = $8, expires_at = $9, mac = $10 WHERE digest = $1 AND mac = $11";
     HANDLE_GET = concat!("SELECT ", handles!(), " FROM handles WHERE digest = $1");
     HANDLE_SWEEP = "DELETE FROM handles WHERE expires_at < $1";
+    HIDDEN_LIST = "SELECT validity, first_uid, last_uid FROM pop3_hidden WHERE grant_id = $1 ORDER BY validity, first_uid";
+    HIDDEN_ADD = "INSERT INTO pop3_hidden (grant_id, validity, first_uid, last_uid) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    HIDDEN_REMOVE = "DELETE FROM pop3_hidden WHERE grant_id = $1 AND validity = $2 AND first_uid = $3 AND last_uid = $4";
+    HIDDEN_FORGET = "DELETE FROM pop3_hidden WHERE grant_id = $1";
 }

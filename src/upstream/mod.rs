@@ -5,6 +5,7 @@ pub mod imap;
 pub mod jwks;
 #[cfg(test)]
 pub(crate) mod key_host;
+pub mod pop3;
 pub mod smtp;
 pub mod wire;
 

@@ -54,6 +54,8 @@ pub struct Wire {
     /// Up to where `input` was searched for a line end, so that every octet is looked at once however slowly it comes.
     searched: usize,
     output: Vec<u8>,
+    /// How much of `output` is on its way already.
+    sent: usize,
 }
 
 impl std::fmt::Debug for Wire {
@@ -65,7 +67,7 @@ impl std::fmt::Debug for Wire {
 impl Wire {
     /// Wraps a connection.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, input: Vec::new(), start: 0, searched: 0, output: Vec::new() }
+        Self { stream, input: Vec::new(), start: 0, searched: 0, output: Vec::new(), sent: 0 }
     }
 
     /// What has arrived and was not taken yet.
@@ -179,13 +181,17 @@ impl Wire {
         if self.output.len() >= CHUNK { self.flush().await } else { Ok(()) }
     }
 
-    /// Sends what is queued.
+    /// Sends what is queued. May be cancelled: what follows then begins where the sending stopped.
     pub async fn flush(&mut self) -> Result<(), WireError> {
-        if !self.output.is_empty() {
-            self.stream.write_all(&self.output).await?;
-            self.output.clear();
-            self.output.shrink_to(CHUNK);
+        while let Some(rest) = self.output.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest).await? {
+                0 => return Err(WireError::Closed),
+                taken => self.sent += taken,
+            }
         }
+        self.output.clear();
+        self.output.shrink_to(CHUNK);
+        self.sent = 0;
         Ok(self.stream.flush().await?)
     }
 
@@ -231,6 +237,23 @@ mod tests {
         }
         assert!(matches!(wire(b"12345678901234\r\n").await.take_line(10), Err(WireError::TooLong)));
         assert!(wire(b"1234567890\r\n").await.take_line(10).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_sending_that_was_cancelled_goes_on_where_it_stopped() {
+        use tokio::io::AsyncReadExt;
+        let (mut peer, ours) = tokio::io::duplex(64);
+        let mut wire = Wire::new(Box::new(ours));
+        let text: Vec<u8> = (0..=255).collect();
+        let sending = wire.send(&text);
+        assert!(futures_util::future::FutureExt::now_or_never(sending).is_none(), "the peer has room for a part only");
+        let heard = tokio::spawn(async move {
+            let mut heard = Vec::new();
+            peer.read_to_end(&mut heard).await.unwrap();
+            heard
+        });
+        wire.shutdown().await;
+        assert_eq!(heard.await.unwrap(), text);
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ struct Agent {
     program: Program,
     imap: u16,
     smtp: u16,
+    pop3: u16,
     password: String,
 }
 
@@ -29,7 +30,7 @@ impl Agent {
         let ports = listeners(&program.stdout());
         assert_eq!(fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600);
         let password = fs::read_to_string(file).expect("read the password").trim_end().to_owned();
-        Self { program, imap: ports["imap"], smtp: ports["smtp"], password }
+        Self { program, imap: ports["imap"], smtp: ports["smtp"], pop3: ports["pop3"], password }
     }
 
     fn connect(port: u16) -> Clear {
@@ -43,6 +44,7 @@ impl Agent {
 
 fn command(gateway: &Gateway, tool: &Tool, password_file: &Path) -> Command {
     let mut command = gateway.tool_command(tool, &["agent", "--mailbox", ADDRESS, "--listen-smtp", "127.0.0.1:0"]);
+    command.args(["--listen-pop3", "127.0.0.1:0", "--pop3s"]).arg(format!("localhost:{}", gateway.port("pop3s")));
     command.arg("--imaps").arg(format!("localhost:{}", gateway.port("imaps")));
     command.arg("--smtps").arg(format!("localhost:{}", gateway.port("smtps")));
     command.arg("--password-file").arg(password_file);
@@ -134,6 +136,60 @@ fn getmail_and_s_nail_read_and_send_with_one_password_across_renewals() {
     assert!(sent >= 3, "{sent} messages went through");
     let said = format!("{}{}", agent.program.stdout(), agent.program.stderr());
     assert!(!said.contains(password) && !said.contains("WARN"), "{said}");
+}
+
+#[test]
+fn getmail_reads_by_pop3_with_one_password_across_renewals() {
+    let stage = Stage::reading(|_| ());
+    let tool = stage.gateway.add_client("old program");
+    let args = ["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS, "--preset", "backup", "--token-ttl", "2"];
+    stage.gateway.manage_ok(&args, b"");
+    let agent = Agent::start(&stage, &tool);
+    let (home, copies) = (stage.dir.path().join("home"), stage.dir.path().join("copies"));
+    for folder in ["cur", "new", "tmp"] {
+        fs::create_dir_all(copies.join(folder)).expect("make a Maildir");
+    }
+    give_to_mail_user(&copies);
+    fs::create_dir_all(&home).expect("make a folder");
+    let getmailrc = format!(
+        "[retriever]\ntype = SimplePOP3Retriever\nserver = 127.0.0.1\nport = {}\nusername = {ADDRESS}\npassword = {}\n\
+         [destination]\ntype = Maildir\npath = {}/\nuser = nobody\n[options]\nread_all = false\n",
+        agent.pop3,
+        agent.password,
+        copies.display()
+    );
+    fs::write(home.join("getmailrc"), getmailrc).expect("write getmail's settings");
+    let (mut arrived, mut seen) = (0, 0);
+    // At the start one token is got; three renewals make four.
+    while seen < 4 {
+        arrived += 1;
+        let message = stage.maildir().join("new").join(format!("18000000{arrived:02}.M1.test"));
+        fs::write(&message, format!("Subject: number {arrived}\r\n\r\nhello\r\n")).expect("deliver");
+        give_to_mail_user(&message);
+        let mut fetch = Command::new("getmail");
+        fetch.arg("--getmaildir").arg(&home).env("HOME", &home);
+        process::run(&mut fetch, b"").expect_ok("getmail");
+        assert_eq!(maildir::messages(&copies).len(), arrived, "getmail has each once");
+        seen = tokens_of(&stage.gateway, &tool);
+    }
+    assert!(arrived >= 3, "{arrived} messages came");
+    let said = format!("{}{}", agent.program.stdout(), agent.program.stderr());
+    assert!(!said.contains(&agent.password) && !said.contains("WARN"), "{said}");
+    let mut pop3 = Agent::connect(agent.pop3);
+    pop3.until("CAPA", ".");
+    pop3.say("STAT", "-ERR");
+    pop3.say(&format!("USER {ADDRESS}"), "+OK");
+    // What follows the login in the same breath is not lost.
+    pop3.send(&format!("PASS {}\r\nDELE 1\r\n", agent.password));
+    assert_eq!(pop3.line(), "+OK logged in");
+    let refused = pop3.line();
+    assert!(refused.starts_with("-ERR [SYS/PERM]"), "the gateway judges: {refused}");
+    let mut stranger = Agent::connect(agent.pop3);
+    stranger.say(&format!("AUTH PLAIN {}", plain(ADDRESS, &tool.secret)), "-ERR [AUTH]");
+    stranger.say(&format!("USER {ADDRESS}"), "+OK");
+    stranger.say("PASS wrong", "-ERR [AUTH]");
+    stranger.say("AUTH XOAUTH2", "-ERR");
+    assert_eq!(stranger.line(), "-ERR too many failures");
 }
 
 #[test]

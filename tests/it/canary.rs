@@ -92,7 +92,18 @@ fn vl_05_the_demo_keeps_its_secrets_in_the_files_that_are_for_them() {
     let dir = folder();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailwarden"));
     command.arg("dev").arg("--data").arg(dir.path().join("data")).current_dir(dir.path());
-    command.args(["--https-port", "0", "--imaps-port", "0", "--smtps-port", "0", "--submission-port", "0"]);
+    command.args([
+        "--https-port",
+        "0",
+        "--imaps-port",
+        "0",
+        "--smtps-port",
+        "0",
+        "--submission-port",
+        "0",
+        "--pop3s-port",
+        "0",
+    ]);
     let mut demo = Program::start("mailwarden dev", &mut command);
     demo.wait_for_line("ready", PATIENCE);
     let env = fs::read_to_string(dir.path().join("data/dev.env")).expect("read dev.env");

@@ -21,7 +21,18 @@ impl Demo {
     fn start(dir: TempDir) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mailwarden"));
         command.arg("dev").arg("--data").arg(dir.path().join("data")).current_dir(dir.path());
-        command.args(["--https-port", "0", "--imaps-port", "0", "--smtps-port", "0", "--submission-port", "0"]);
+        command.args([
+            "--https-port",
+            "0",
+            "--imaps-port",
+            "0",
+            "--smtps-port",
+            "0",
+            "--submission-port",
+            "0",
+            "--pop3s-port",
+            "0",
+        ]);
         let mut program = Program::start("mailwarden dev", &mut command);
         program.wait_for_line("ready", PATIENCE);
         let text = fs::read_to_string(dir.path().join("data/dev.env")).expect("read dev.env");

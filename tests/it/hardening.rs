@@ -78,7 +78,18 @@ fn vl_06_core_dumps_are_off_and_the_same_user_cannot_look_into_the_process() {
     give_to_mail_user(&data);
     let mut command = as_mail_user(env!("CARGO_BIN_EXE_mailwarden"));
     command.arg("dev").arg("--data").arg(&data).current_dir(dir.path());
-    command.args(["--https-port", "0", "--imaps-port", "0", "--smtps-port", "0", "--submission-port", "0"]);
+    command.args([
+        "--https-port",
+        "0",
+        "--imaps-port",
+        "0",
+        "--smtps-port",
+        "0",
+        "--submission-port",
+        "0",
+        "--pop3s-port",
+        "0",
+    ]);
     let mut demo = Program::start("mailwarden dev", &mut command);
     demo.wait_for_line("ready", PATIENCE);
     let mut bystander = Program::start("sleep", as_mail_user("sleep").arg("600"));

@@ -16,8 +16,9 @@ fn gw_01_no_port_is_clear_unless_it_is_asked_for() {
     // Ports with STARTTLS are switched off by an empty address, and no key takes TLS away from the others.
     gateway.edit_config("imap = \"127.0.0.1:0\"\n", "");
     gateway.edit_config("submission = \"127.0.0.1:0\"\n", "submission = \"\"\n");
+    gateway.edit_config("pop3 = \"127.0.0.1:0\"\n", "");
     gateway.serve();
-    for listener in ["https", "imaps", "smtps"] {
+    for listener in ["https", "imaps", "smtps", "pop3s"] {
         let mut plain = tcp(gateway.port(listener));
         plain.write_all(b"a CAPABILITY\r\nEHLO x\r\nGET / HTTP/1.0\r\n\r\n").expect("send");
         let mut heard = Vec::new();
@@ -26,6 +27,7 @@ fn gw_01_no_port_is_clear_unless_it_is_asked_for() {
         assert!(heard.is_empty() || heard[0] == 21, "{listener} spoke in the clear: {heard:?}");
     }
     assert!(!gateway.output().contains("listening imap "), "{}", gateway.output());
+    assert!(!gateway.output().contains("listening pop3 "), "{}", gateway.output());
     assert!(!gateway.output().contains("listening submission "), "{}", gateway.output());
     gateway.stop();
     gateway.edit_config("[listen]\n", "[listen]\nplain_imap = \"127.0.0.1:0\"\n");
@@ -114,10 +116,10 @@ fn gw_04_a_port_speaks_one_protocol_for_one_host() {
     let stage = ScriptedStage::set();
     let (ca, gateway) = (stage.gateway.ca_file(), &stage.gateway);
     let shake = |listener: &str, name: &str, alpn: &[&str]| Wire::handshake(gateway.port(listener), ca, name, alpn);
-    for (listener, good) in [("imaps", "imap"), ("smtps", "smtp")] {
+    for (listener, good) in [("imaps", "imap"), ("smtps", "smtp"), ("pop3s", "pop3")] {
         shake(listener, "localhost", &[good]).expect("its own protocol");
         shake(listener, "localhost", &[]).expect("no protocol named");
-        for wrong in ["http/1.1", "h2", "ftp", "pop3", if good == "imap" { "smtp" } else { "imap" }] {
+        for wrong in ["http/1.1", "h2", "ftp", "imap", "smtp", "pop3"].into_iter().filter(|name| *name != good) {
             let error = shake(listener, "localhost", &[wrong]).expect_err(wrong).to_string();
             assert!(error.contains("NoApplicationProtocol"), "{listener} {wrong}: {error}");
         }
@@ -274,9 +276,16 @@ fn gw_13_strangers_learn_no_version_and_no_name() {
     let tool = gateway.add_tool("full", ADDRESS, "full");
     let token = gateway.token(&tool, ADDRESS);
     let mut seen = Vec::new();
-    for listener in ["imaps", "smtps"] {
+    for listener in ["imaps", "smtps", "pop3s"] {
         let mut wire = Wire::connect(gateway.port(listener), gateway.ca_file());
         seen.push(wire.line());
+        if listener == "pop3s" {
+            wire.send("CAPA\r\nXTND\r\n");
+            wire.send(format!("AUTH PLAIN {}\r\nCAPA\r\nHELP\r\nNOOP\r\nQUIT\r\n", plain(ADDRESS, &token)));
+            seen.extend(wire.rest().expect("the end"));
+            assert!(seen.iter().any(|line| line == "+OK see you"), "{seen:?}");
+            continue;
+        }
         if listener == "imaps" {
             seen.extend(wire.command("a", "CAPABILITY"));
             seen.extend(wire.command("b", "ID NIL"));

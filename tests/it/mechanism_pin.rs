@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sasl::{Door, MECHANISMS, messages};
+use crate::sasl::{Door, MECHANISMS, PROTOCOLS, Protocol, messages};
 use crate::support::PATIENCE;
 use crate::support::api::Api;
 use crate::support::gateway::Tool;
@@ -25,8 +25,8 @@ fn bearer_only(scene: &Both) -> Tool {
 }
 
 /// What a login by `mechanism` with this token is answered, and whether it is in.
-fn log_in(scene: &Both, is_imap: bool, mechanism: &str, token: &str) -> (bool, String) {
-    let mut door = Door::open(scene, is_imap);
+fn log_in(scene: &Both, protocol: Protocol, mechanism: &str, token: &str) -> (bool, String) {
+    let mut door = Door::open(scene, protocol);
     let mut answer = door.log_in(mechanism, &messages(mechanism, token), true);
     if answer.starts_with("+ ") || answer.starts_with("334 ") {
         answer.push_str(&door.answer("AQ=="));
@@ -43,19 +43,20 @@ fn gw_05_while_bearer_only_a_token_or_handle_as_a_password_is_refused_like_garba
     let scene = Both::set(|_| Act::Well);
     let tool = bearer_only(&scene);
     let token = scene.gateway.token(&tool, ADDRESS);
-    for (is_imap, protocol) in [(true, "imap"), (false, "smtp")] {
+    for door in PROTOCOLS {
+        let protocol = door.as_str();
         let handle = scene.gateway.handle(&tool, ADDRESS, protocol);
         for shown in [&token, &handle] {
             for mechanism in MECHANISMS {
                 let before = refusals(&scene).len();
-                let (is_in, answer) = log_in(&scene, is_imap, mechanism, shown);
+                let (is_in, answer) = log_in(&scene, door, mechanism, shown);
                 assert_eq!(is_in, BEARER.contains(&mechanism), "{mechanism} at {protocol}: {answer}");
                 let recorded = refusals(&scene).split_off(before);
                 if is_in {
                     assert_eq!(recorded, Vec::<Value>::new());
                     continue;
                 }
-                assert_eq!(answer, log_in(&scene, is_imap, mechanism, "garbage").1, "{mechanism} at {protocol}");
+                assert_eq!(answer, log_in(&scene, door, mechanism, "garbage").1, "{mechanism} at {protocol}");
                 assert_eq!(recorded.len(), 1, "{recorded:?}");
                 let reason = "the grant does not let this mechanism be used";
                 let detail = json!({ "mechanism": mechanism, "protocol": protocol, "reason": reason });
@@ -70,7 +71,7 @@ fn gw_05_while_bearer_only_a_token_or_handle_as_a_password_is_refused_like_garba
     let last = refusals(&scene).pop().expect("a record");
     assert_eq!((&last["detail"]["mechanism"], &last["client_id"]), (&json!("LOGIN"), &json!(tool.id)));
     // Nobody else is meant.
-    assert!(log_in(&scene, true, "PLAIN", &scene.token).0);
+    assert!(log_in(&scene, Protocol::Imap, "PLAIN", &scene.token).0);
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn gw_05_a_pin_ends_sessions_that_came_by_another_mechanism_and_leaves_the_other
     let scene = Both::set(|_| Act::Well);
     let (gateway, operator) = (&scene.gateway, scene.gateway.operator_token.as_str());
     let open = |mechanism: &str| {
-        let mut door = Door::open(&scene, true);
+        let mut door = Door::open(&scene, Protocol::Imap);
         let answer = door.log_in(mechanism, &messages(mechanism, &scene.token), true);
         assert!(door.is_in(&answer), "{answer}");
         door.wire

@@ -268,7 +268,8 @@ fn a_tool_can_see_what_it_has_and_nothing_else() {
     assert_eq!(whole["issuer"], format!("https://localhost:{}/oauth", gateway.port("https")));
     assert_eq!(
         whole["endpoints"],
-        json!({ "imaps": place("imaps"), "imap": place("imap"), "smtps": place("smtps"), "submission": place("submission") })
+        json!({ "imaps": place("imaps"), "imap": place("imap"), "smtps": place("smtps"), "submission": place("submission"),
+                "pop3s": place("pop3s"), "pop3": place("pop3") })
     );
     let mailbox = &whole["mailboxes"][0];
     assert_eq!(whole["mailboxes"].as_array().map(Vec::len), Some(1));

@@ -112,6 +112,11 @@ impl Gatekeeper {
         &self.0.entropy
     }
 
+    /// Who may do what.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
     /// The audit log.
     pub fn audit(&self) -> &Audit {
         &self.0.audit
@@ -125,6 +130,12 @@ impl Gatekeeper {
     /// Largest message that may be submitted, in bytes.
     pub fn max_message_bytes(&self) -> u64 {
         self.0.max_message_bytes
+    }
+
+    /// A tag that an upstream cannot answer before it has heard it (IM-06).
+    pub fn tag(&self, number: u64) -> String {
+        let random = u64::from_be_bytes(self.0.entropy.bytes());
+        format!("w{}x{random:016x}", number + 9)
     }
 
     /// Records a denial and gives it a verdict id, by which `grant explain` finds it.

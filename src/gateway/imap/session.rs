@@ -109,11 +109,9 @@ impl Desk {
         Err(upstream_lost())
     }
 
-    /// A tag that the upstream cannot answer before it has heard it (IM-06).
     pub(super) fn tag(&mut self) -> String {
         self.next_tag += 1;
-        let random = u64::from_be_bytes(self.gatekeeper.entropy().bytes());
-        format!("w{}x{random:016x}", self.next_tag + 9)
+        self.gatekeeper.tag(self.next_tag)
     }
 
     pub(super) async fn answer(&mut self, text: &str) -> Result<(), End> {

@@ -147,7 +147,7 @@ pub(super) fn schemas() -> Map<String, Value> {
                     "one element of the type `mailbox` with `folders`, `senders`, `recipients` or `protocols`: less than the grant (RFC 9396)" },
                 "requested_token_type": { "type": "string", "const": "urn:mailwarden:params:oauth:token-type:handle",
                     "description": "a handle instead of a signed token: the form for tools that only take a password" },
-                "protocol": { "type": "string", "enum": ["imap", "smtp"], "description": "the one protocol of a handle" },
+                "protocol": { "type": "string", "enum": ["imap", "smtp", "pop3"], "description": "the one protocol of a handle" },
                 "networks": { "type": "string", "description": "networks that a handle works from, separated by spaces" },
                 "client_id": text,
                 "client_secret": { "type": "string", "format": "password", "writeOnly": true },

@@ -9,6 +9,7 @@ pub(crate) mod dpop_scene;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod maildir;
+pub(crate) mod pop3;
 pub(crate) mod postfix;
 pub(crate) mod postgres;
 pub(crate) mod process;

@@ -88,6 +88,26 @@ impl Wire {
         }
     }
 
+    /// The octets of one line with its ending, or `None` when the connection ends before that.
+    pub(crate) fn raw_line(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
+                return Some(self.held.drain(..=end).collect());
+            }
+            let mut chunk = [0; 16384];
+            match self.stream.read(&mut chunk) {
+                Ok(read) if read > 0 => self.held.extend_from_slice(&chunk[..read]),
+                Ok(_) => return None,
+                Err(error)
+                    if [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset].contains(&error.kind()) =>
+                {
+                    return None;
+                }
+                Err(error) => panic!("read a line: {error}"),
+            }
+        }
+    }
+
     /// One line from a peer that must still be there.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {

@@ -149,6 +149,11 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush()).is_ok()
     }
 
+    /// Goes away, as a server that is killed would.
+    pub(crate) fn close(&mut self) {
+        self.stream.sock.shutdown(std::net::Shutdown::Both).expect("close");
+    }
+
     /// Sends text in lines that end in CRLF.
     pub(crate) fn say(&mut self, lines: &[&str]) -> bool {
         self.send(lines.iter().map(|line| format!("{line}\r\n")).collect::<String>())

@@ -1,0 +1,84 @@
+//! POP3 at the gateway (RFC 1939, RFC 2449, RFC 5034), served from the upstream's IMAP: there every message has a lasting id and can be
+//! read without a mark, which POP3 upstreams do not promise. What was asked is decided, and said to the upstream in our own words.
+
+mod auth;
+mod capability;
+mod hiding;
+mod maildrop;
+mod removal;
+mod session;
+mod transfer;
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::fault::Fault;
+use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
+use crate::gateway::stream::{ListenerMode, Peer, Stream};
+use crate::upstream::wire::{Wire, WireError};
+
+/// How long a connection may take until it is authenticated (GW-09).
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a tool may think between two commands. RFC 1939 section 3 asks for 10 minutes at least.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// Why a conversation ended.
+#[derive(Debug)]
+enum End {
+    /// QUIT, or the tool is gone, or there is no room for a word.
+    Quiet,
+    /// The tool is told: a whole line.
+    Say(String),
+}
+
+impl From<WireError> for End {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Closed => Self::Quiet,
+            WireError::TooLong => Self::Say("-ERR line too long".to_owned()),
+            WireError::BadLine => Self::Say("-ERR lines end in CRLF and hold no NUL".to_owned()),
+        }
+    }
+}
+
+/// The upstream broke the protocol or is gone. The tool reconnects.
+fn upstream_lost() -> End {
+    End::Say("-ERR [SYS/TEMP] the mail server behind this mailbox went away, reconnect".to_owned())
+}
+
+/// The answer to a refusal, with its response code (RFC 2449 section 8, RFC 3206).
+fn refusal_reply(refusal: &Refusal) -> String {
+    let code = match refusal.fault {
+        Fault::Unauthenticated => "AUTH",
+        Fault::Invalid | Fault::Denied | Fault::NotFound => "SYS/PERM",
+        Fault::Conflict => "IN-USE",
+        Fault::Throttled | Fault::Upstream | Fault::Unavailable | Fault::Internal => "SYS/TEMP",
+    };
+    format!("-ERR [{code}] {}", refusal.text)
+}
+
+/// Serves one connection from greeting to end.
+pub async fn serve(
+    gatekeeper: Gatekeeper,
+    stream: Stream,
+    peer: Peer,
+    mode: ListenerMode,
+    shutdown: CancellationToken,
+) {
+    let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
+    let outcome = tokio::select! {
+        outcome = login => outcome,
+        () = shutdown.cancelled() => return,
+    };
+    let Ok(Some((client, session))) = outcome else { return };
+    session::run(gatekeeper, client, session, shutdown).await;
+}
+
+/// Sends the last word, if there is one, and closes.
+async fn say_goodbye(client: &mut Wire, end: End) {
+    if let End::Say(text) = end {
+        let _ = client.queue(format!("{text}\r\n").as_bytes()).await;
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
+}

@@ -1,0 +1,246 @@
+//! After login: the maildrop is opened, then one command at a time. Pipelined commands wait in the tool's own buffers.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::fault::Fault;
+use crate::domain::session::EndReason;
+use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::gateway::pop3::capability::{self, Stage};
+use crate::gateway::pop3::maildrop::{Maildrop, Trouble};
+use crate::gateway::pop3::{End, IDLE_TIMEOUT, hiding, refusal_reply, removal, say_goodbye, transfer, upstream_lost};
+use crate::policy::{Denial, Permit, pop3};
+use crate::protocol::pop3::command::{Command, MAX_LINE, verb};
+use crate::upstream::wire::Wire;
+
+/// How many malformed commands one session may send.
+const MAX_BAD: u32 = 20;
+
+/// A session at work.
+pub(super) struct Desk {
+    pub(super) gatekeeper: Gatekeeper,
+    pub(super) session: Session,
+    pub(super) client: Wire,
+    /// Whether the tool is in the middle of a response: then there is no room for a last word.
+    pub(super) mid_response: bool,
+    bad: u32,
+}
+
+/// Runs a session to its end. Whatever ends it but QUIT, no message is removed.
+pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
+    let mut ended = session.ended();
+    let mut desk = Desk { gatekeeper, session, client, mid_response: false, bad: 0 };
+    let told = async {
+        match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
+            Ok(Some(reason)) => reason,
+            _ => EndReason::Killed,
+        }
+    };
+    let (end, reason) = tokio::select! {
+        end = desk.work() => (end, "tool"),
+        reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
+        () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
+    };
+    let end = if desk.mid_response { End::Quiet } else { end };
+    say_goodbye(&mut desk.client, end).await;
+    desk.gatekeeper.close(desk.session, reason).await;
+}
+
+fn last_word(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Killed | EndReason::Revoked => "-ERR [SYS/PERM] access revoked",
+        EndReason::Expired => "-ERR [SYS/TEMP] session time is over, log in again",
+        EndReason::Shutdown => "-ERR [SYS/TEMP] the service is stopping, reconnect",
+    }
+}
+
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Lost => upstream_lost(),
+            Trouble::Refused { in_use: true } => Self::Say("-ERR [IN-USE] the mailbox is in use".to_owned()),
+            Trouble::Refused { in_use: false } => Self::Say("-ERR [SYS/TEMP] the mail server refused".to_owned()),
+            Trouble::TooMany => Self::Say("-ERR [SYS/PERM] INBOX holds too many messages for POP3".to_owned()),
+        }
+    }
+}
+
+impl Desk {
+    async fn work(&mut self) -> End {
+        let mut maildrop = match self.open().await {
+            Ok(maildrop) => maildrop,
+            Err(end) => return end,
+        };
+        loop {
+            if let Err(end) = self.turn(&mut maildrop).await {
+                return end;
+            }
+        }
+    }
+
+    /// Opens the maildrop and lets the tool know that it is in.
+    async fn open(&mut self) -> Result<Maildrop, End> {
+        let permit = match pop3::open(&self.session.rights) {
+            Ok(permit) => permit,
+            Err(denial) => return Err(End::Say(self.denied(&denial).await)),
+        };
+        let upstream = match self.gatekeeper.imap(&self.session).await {
+            Ok(upstream) => upstream,
+            Err(refusal) => return Err(End::Say(refusal_reply(&refusal))),
+        };
+        let mut maildrop = Maildrop::open(permit, upstream, self.gatekeeper.clone()).await?;
+        if self.session.rights.bounds.hides_deleted()
+            && let Err(error) = hiding::apply(&self.gatekeeper, &self.session, &mut maildrop).await
+        {
+            tracing::error!(%error, "what a tool has removed for itself cannot be read");
+            return Err(End::Say(refusal_reply(&Refusal::of(Fault::Unavailable))));
+        }
+        let (count, octets) = maildrop.stat();
+        self.answer(&format!("+OK {count} messages ({octets} octets)")).await?;
+        Ok(maildrop)
+    }
+
+    pub(super) async fn answer(&mut self, text: &str) -> Result<(), End> {
+        Ok(self.client.send(format!("{text}\r\n").as_bytes()).await?)
+    }
+
+    async fn bad(&mut self, text: &str) -> Result<(), End> {
+        self.bad += 1;
+        if self.bad >= MAX_BAD {
+            return Err(End::Say("-ERR too many malformed commands".to_owned()));
+        }
+        self.answer(text).await
+    }
+
+    /// Records a denial; gives what the tool hears.
+    async fn denied(&mut self, denial: &Denial) -> String {
+        match self.gatekeeper.deny(&self.session, denial).await {
+            Ok(verdict) => format!("-ERR [SYS/PERM] {} (verdict {verdict})", denial.text),
+            Err(refusal) => refusal_reply(&refusal),
+        }
+    }
+
+    async fn turn(&mut self, maildrop: &mut Maildrop) -> Result<(), End> {
+        let line = next_line(&mut self.client).await?;
+        let Some((verb, rest)) = verb(&line) else { return self.bad("-ERR unknown or malformed command").await };
+        match (verb.as_str(), rest) {
+            ("CAPA", "") => Ok(self.client.send(capability::capa(Stage::Inside).as_bytes()).await?),
+            ("NOOP", "") => {
+                maildrop.noop().await?;
+                self.answer("+OK").await
+            }
+            ("RSET", "") => {
+                maildrop.messages.iter_mut().for_each(|message| message.is_marked = false);
+                self.answer("+OK nothing is marked").await
+            }
+            ("QUIT", "") => Err(self.quit(maildrop).await),
+            ("USER" | "PASS" | "AUTH" | "STLS", _) => self.bad("-ERR logged in already").await,
+            (verb, rest) => match Command::parse(verb, rest) {
+                Some(command) => match pop3::decide(&self.session.rights, command) {
+                    Ok(permit) => self.command(maildrop, permit).await,
+                    Err(denial) => {
+                        let text = self.denied(&denial).await;
+                        self.answer(&text).await
+                    }
+                },
+                None => self.bad("-ERR unknown or malformed command").await,
+            },
+        }
+    }
+
+    async fn command(&mut self, maildrop: &mut Maildrop, permit: Permit<Command>) -> Result<(), End> {
+        let command = permit.into_inner();
+        let number = match command {
+            Command::Stat => {
+                let (count, octets) = maildrop.stat();
+                return self.answer(&format!("+OK {count} {octets}")).await;
+            }
+            Command::List(None) | Command::Uidl(None) => return self.list(maildrop, command).await,
+            Command::List(Some(number)) | Command::Uidl(Some(number)) => number,
+            Command::Retr(number) | Command::Top(number, _) | Command::Dele(number) => number,
+        };
+        let Some(message) = maildrop.message(number) else { return self.answer("-ERR no such message").await };
+        match command {
+            Command::Retr(_) => transfer::run(self, maildrop, message, None).await,
+            Command::Top(_, lines) => transfer::run(self, maildrop, message, Some(lines)).await,
+            Command::Uidl(_) => self.answer(&format!("+OK {number} {}", maildrop.unique_id(&message))).await,
+            Command::Dele(_) if !maildrop.can_remove && !self.session.rights.bounds.hides_deleted() => {
+                self.answer("-ERR [SYS/PERM] the mail server cannot remove single messages").await
+            }
+            Command::Dele(_) => {
+                maildrop.mark(number);
+                self.answer("+OK marked, QUIT removes it").await
+            }
+            Command::Stat | Command::List(_) => self.answer(&format!("+OK {number} {}", message.size)).await,
+        }
+    }
+
+    /// A line for each message.
+    async fn list(&mut self, maildrop: &mut Maildrop, command: Command) -> Result<(), End> {
+        self.mid_response = true;
+        self.client.queue(b"+OK\r\n").await?;
+        for (number, message) in maildrop.left() {
+            let line = match command {
+                Command::Uidl(_) => format!("{number} {}\r\n", maildrop.unique_id(message)),
+                _ => format!("{number} {}\r\n", message.size),
+            };
+            self.client.queue(line.as_bytes()).await?;
+        }
+        self.client.send(b".\r\n").await?;
+        self.mid_response = false;
+        Ok(())
+    }
+
+    /// Removes what is marked, and says goodbye.
+    async fn quit(&mut self, maildrop: &mut Maildrop) -> End {
+        let is_done = if self.session.rights.bounds.hides_deleted() {
+            hiding::keep(&self.gatekeeper, &self.session, maildrop).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "what a tool removed for itself was not kept");
+                false
+            })
+        } else {
+            removal::run(maildrop).await.is_ok()
+        };
+        maildrop.leave().await;
+        let last_word = if is_done { "+OK see you" } else { "-ERR [SYS/TEMP] some marked messages were not removed" };
+        End::Say(last_word.to_owned())
+    }
+}
+
+/// One line of the tool. RFC 1939 section 3: one that is silent for too long is left without a word.
+async fn next_line(client: &mut Wire) -> Result<Vec<u8>, End> {
+    let line = tokio::time::timeout(IDLE_TIMEOUT, client.line(MAX_LINE)).await;
+    Ok(line.map_err(|_| End::Quiet)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::{End, next_line};
+    use crate::upstream::wire::Wire;
+
+    #[tokio::test(start_paused = true)]
+    async fn po_04_a_tool_may_be_silent_for_ten_minutes() {
+        let (mut tool, ours) = duplex(64);
+        let mut wire = Wire::new(Box::new(ours));
+        let talk = async {
+            for _ in 0..3 {
+                tokio::time::sleep(Duration::from_secs(601)).await;
+                tool.write_all(b"NOOP\r\n").await.unwrap();
+            }
+        };
+        let listen = async {
+            for _ in 0..3 {
+                assert_eq!(next_line(&mut wire).await.unwrap(), b"NOOP");
+            }
+            let silent = tokio::time::timeout(Duration::from_secs(3600), next_line(&mut wire)).await;
+            assert!(
+                matches!(silent, Ok(Err(End::Quiet))),
+                "a tool that says nothing any more is not waited for: {silent:?}"
+            );
+        };
+        tokio::join!(talk, listen);
+    }
+}
