@@ -16,6 +16,8 @@ mod dev_flow;
 mod dpop;
 mod fapi;
 mod framing;
+#[path = "../fuzz/targets/mod.rs"]
+mod fuzz_targets;
 mod handles;
 mod hardening;
 mod harness;
@@ -28,6 +30,7 @@ mod mtls;
 mod oauth_clients;
 mod oauth_flood;
 mod openapi;
+mod parsers;
 mod read_only;
 mod real_servers;
 mod requirements;
