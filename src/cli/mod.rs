@@ -2,7 +2,7 @@
 
 mod agent;
 mod api;
-mod apply;
+pub mod apply;
 mod audit;
 mod audit_offline;
 mod client;

@@ -18,12 +18,18 @@ const NOT_SETTINGS: [&str; 4] =
     ["MAILWARDEN_URL", "MAILWARDEN_CA", "MAILWARDEN_OPERATOR_TOKEN", super::LEFT_ENVIRONMENT];
 
 pub(super) fn merge(file: Option<&Path>, environment: &[(String, String)]) -> Result<Config, ConfigError> {
+    let Some(path) = file else { return merge_text(None, environment) };
+    let origin = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: origin.clone(), reason })?;
+    merge_text(Some((&text, &origin)), environment)
+}
+
+/// The same with the text of the file, and what it is called.
+pub(super) fn merge_text(file: Option<(&str, &str)>, environment: &[(String, String)]) -> Result<Config, ConfigError> {
     let mut settings = parse(DEFAULTS, "the built-in defaults")?;
-    if let Some(path) = file {
-        let origin = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: origin.clone(), reason })?;
-        lay_over(&mut settings, parse(&text, &origin)?, &origin)?;
+    if let Some((text, origin)) = file {
+        lay_over(&mut settings, parse(text, origin)?, origin)?;
     }
     for (name, value) in environment {
         if name.starts_with(PREFIX) && !NOT_SETTINGS.contains(&name.as_str()) {
@@ -31,7 +37,7 @@ pub(super) fn merge(file: Option<&Path>, environment: &[(String, String)]) -> Re
         }
     }
     let config = Config::deserialize(Value::Table(settings)).map_err(|error| ConfigError::Invalid {
-        origin: file.map_or_else(|| "settings".to_owned(), |path| path.display().to_string()),
+        origin: file.map_or("settings", |(_, origin)| origin).to_owned(),
         message: error.message().to_owned(),
     })?;
     if config.tls.certificate.as_os_str().is_empty() || config.tls.private_key.as_os_str().is_empty() {

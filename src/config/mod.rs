@@ -171,6 +171,11 @@ impl Config {
         layers::merge(file, environment)
     }
 
+    /// The same with the text of a file, which errors call `origin`.
+    pub fn parse(text: &str, origin: &str, environment: &[(String, String)]) -> Result<Self, ConfigError> {
+        layers::merge_text(Some((text, origin)), environment)
+    }
+
     /// The issuer, filled in from host name and port when not set.
     pub fn issuer(&self, https: Option<SocketAddr>) -> String {
         if !self.server.issuer.is_empty() {

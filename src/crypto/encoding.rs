@@ -38,7 +38,8 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Reads hexadecimal in either case.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+    // The parser of numbers would take a sign.
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
@@ -109,7 +110,7 @@ fn checksum(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        CLIENT_SECRET, HANDLE, from_base64url, generate, generate_short, is_well_formed, is_well_formed_short,
+        CLIENT_SECRET, HANDLE, from_base64url, from_hex, generate, generate_short, is_well_formed, is_well_formed_short,
     };
     use crate::crypto::random;
     use crate::domain::secret::{ClientSecret, Secret};
@@ -138,6 +139,14 @@ mod tests {
                 assert!(!is_well_formed_short(HANDLE, &format!("{head}{other}")), "the checksum counts");
                 assert!(!is_well_formed_short(HANDLE, &text.replacen("mwh_", "mws_", 1)), "so does the prefix");
             });
+        }
+    }
+
+    #[test]
+    fn hexadecimal_is_digits_only() {
+        assert_eq!(from_hex("00fFa0"), Some(vec![0, 0xff, 0xa0]));
+        for wrong in ["0", "+c", "-1", "0x", " 1", "g0", "é"] {
+            assert_eq!(from_hex(wrong), None, "{wrong:?}");
         }
     }
 

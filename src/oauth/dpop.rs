@@ -25,15 +25,26 @@ const FORBIDDEN: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
 /// The request that a proof has to be made for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Occasion<'a> {
+pub struct Occasion<'a> {
     /// Its method.
-    pub(super) method: &'a str,
+    pub method: &'a str,
     /// Its URL as the settings have it, whatever the request said of the host.
-    pub(super) url: &'a str,
+    pub url: &'a str,
     /// The access token that comes with it.
-    pub(super) token: Option<&'a str>,
+    pub token: Option<&'a str>,
     /// Whether the proof must carry a nonce.
-    pub(super) needs_nonce: bool,
+    pub needs_nonce: bool,
+}
+
+/// A proof for its occasion, by its own words: neither time nor signature is checked.
+#[derive(Debug)]
+pub struct Claimed<'a> {
+    unverified: jws::Unverified<'a>,
+    alg: ClientAlg,
+    key: Jwk,
+    claims: Members,
+    token_id: String,
+    issued_at: i64,
 }
 
 /// A proof whose signature and claims are good, and which may have been used before.
@@ -50,21 +61,16 @@ impl TokenService {
     /// Checks everything but whether the proof was used before.
     pub(super) fn check_proof(&self, proof: &str, occasion: &Occasion<'_>) -> Result<Proof, OauthError> {
         let now = self.0.clock.now();
-        let unverified = jws::split(proof).ok_or(wrong("the DPoP proof is not a JWS of 8 KiB at most"))?;
-        let (alg, key) = header(&unverified.header)?;
-        let claims = json::object(&unverified.payload).ok_or(wrong("the DPoP proof's payload is not a JSON object"))?;
-        is_for(&claims, occasion)?;
-        let token_id = text(&claims, "jti").ok_or(wrong("jti of the DPoP proof is missing"))?.to_owned();
-        let (issued_at, leeway) = (claims.date("iat"), self.check_nonce(&claims, occasion, now));
-        let issued_at = issued_at.ok_or(wrong("iat of the DPoP proof is missing"))?;
+        let claimed = read(proof, occasion)?;
+        let leeway = self.check_nonce(&claimed.claims, occasion, now);
         // A proof that is wrong in itself hears so before it is sent for a nonce.
         let wide = leeway.as_ref().copied().unwrap_or(LEEWAY_WITH_NONCE_SECS);
-        is_in_time(&claims, issued_at, now.as_secs(), wide)?;
-        if !key.verify(alg, unverified.signed.as_bytes(), &unverified.signature) {
+        claimed.is_in_time(now.as_secs(), wide)?;
+        if !claimed.is_signed() {
             return Err(wrong("the signature of the DPoP proof is wrong"));
         }
-        let until = Timestamp::from_secs(issued_at + leeway? + 1);
-        Ok(Proof { thumbprint: key.thumbprint(), token_id, until })
+        let until = Timestamp::from_secs(claimed.issued_at + leeway? + 1);
+        Ok(Proof { thumbprint: claimed.key.thumbprint(), token_id: claimed.token_id, until })
     }
 
     /// Takes the proof as used; one that was used before, at any node, is refused.
@@ -88,6 +94,17 @@ impl TokenService {
             Some(_) => Err(OauthError::UseDpopNonce),
         }
     }
+}
+
+/// Reads a proof, and checks that it is for this request.
+pub fn read<'a>(proof: &'a str, occasion: &Occasion<'_>) -> Result<Claimed<'a>, OauthError> {
+    let unverified = jws::split(proof).ok_or(wrong("the DPoP proof is not a JWS of 8 KiB at most"))?;
+    let (alg, key) = header(&unverified.header)?;
+    let claims = json::object(&unverified.payload).ok_or(wrong("the DPoP proof's payload is not a JSON object"))?;
+    is_for(&claims, occasion)?;
+    let token_id = text(&claims, "jti").ok_or(wrong("jti of the DPoP proof is missing"))?.to_owned();
+    let issued_at = claims.date("iat").ok_or(wrong("iat of the DPoP proof is missing"))?;
+    Ok(Claimed { unverified, alg, key, claims, token_id, issued_at })
 }
 
 fn wrong(what: &'static str) -> OauthError {
@@ -133,19 +150,28 @@ fn is_for(claims: &Members, occasion: &Occasion<'_>) -> Result<(), OauthError> {
     Ok(())
 }
 
-fn is_in_time(claims: &Members, issued_at: i64, now: i64, leeway: i64) -> Result<(), OauthError> {
-    if (issued_at - now).abs() > leeway {
-        return Err(wrong("iat of the DPoP proof is too far from now"));
+impl Claimed<'_> {
+    /// Checks that it is of `now`, give or take `leeway` seconds.
+    pub fn is_in_time(&self, now: i64, leeway: i64) -> Result<(), OauthError> {
+        if (self.issued_at - now).abs() > leeway {
+            return Err(wrong("iat of the DPoP proof is too far from now"));
+        }
+        // Neither is asked for; where they stand they are meant.
+        let is_over = |expires_at: i64| expires_at + LATE_SECS < now;
+        let is_ahead = |not_before: i64| not_before > now + leeway;
+        let claims = &self.claims;
+        if claims.has("exp") && claims.date("exp").is_none_or(is_over)
+            || claims.has("nbf") && claims.date("nbf").is_none_or(is_ahead)
+        {
+            return Err(wrong("the DPoP proof is not valid now by its own exp or nbf"));
+        }
+        Ok(())
     }
-    // Neither is asked for; where they stand they are meant.
-    let is_over = |expires_at: i64| expires_at + LATE_SECS < now;
-    let is_ahead = |not_before: i64| not_before > now + leeway;
-    if claims.has("exp") && claims.date("exp").is_none_or(is_over)
-        || claims.has("nbf") && claims.date("nbf").is_none_or(is_ahead)
-    {
-        return Err(wrong("the DPoP proof is not valid now by its own exp or nbf"));
+
+    /// Whether the key that it carries signed it.
+    pub fn is_signed(&self) -> bool {
+        self.key.verify(self.alg, self.unverified.signed.as_bytes(), &self.unverified.signature)
     }
-    Ok(())
 }
 
 /// Whether two URLs are the same but for query and fragment, after the normalisation of RFC 3986 sections 6.2.2 and 6.2.3.

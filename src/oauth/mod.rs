@@ -3,7 +3,7 @@
 mod bound;
 pub mod client_auth;
 mod client_ca;
-mod dpop;
+pub mod dpop;
 mod handle;
 mod inspect;
 mod issue;
@@ -17,7 +17,7 @@ pub mod request;
 #[cfg(test)]
 mod tests;
 mod verified;
-mod verify;
+pub mod verify;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -135,7 +135,9 @@ fn binding(cnf: &Value) -> Option<Binding> {
     Some(binding)
 }
 
-fn claims(members: &Members, issuer: &str) -> Option<Claims> {
+/// What the payload of an access token says, if it says all that it must and nothing that is not known. Says nothing of signature and
+/// time.
+pub fn claims(members: &Members, issuer: &str) -> Option<Claims> {
     let text = |name| members.text(name).filter(|value| !value.is_empty());
     if members.names().any(|name| !KNOWN.contains(&name))
         || text("iss")? != issuer

@@ -25,11 +25,28 @@ pub fn size(value: &str) -> Option<u64> {
     value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
 }
 
+/// A line of DATA as it was meant, or `None` for the dot that ends the message (RFC 5321 section 4.5.2).
+pub fn undot(mut line: Vec<u8>) -> Option<Vec<u8>> {
+    if line == b"." {
+        return None;
+    }
+    if line.first() == Some(&b'.') {
+        line.remove(0);
+    }
+    Some(line)
+}
+
+/// A line of a message as DATA carries it: it cannot be the dot that ends the message.
+pub fn dotted(line: &[u8]) -> Vec<u8> {
+    let dot: &[u8] = if line.first() == Some(&b'.') { b"." } else { b"" };
+    [dot, line, b"\r\n"].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{path, size, verb};
+    use super::{dotted, path, size, undot, verb};
     use crate::domain::address::MailAddress;
 
     #[test]
@@ -38,6 +55,15 @@ mod tests {
         assert_eq!(path("from: <>", "FROM:"), Some(("", vec![])));
         for wrong in ["FROM:a@b", "FROM:<a@b", "FROM:<a@b>AUTH=<>", "FROM:<a b@c>", "FROM:<<a@b>>", "TO:<a@b>", "FRO"] {
             assert_eq!(path(wrong, "FROM:").filter(|(address, _)| !address.is_empty()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_dot_alone_ends_a_message_and_no_line_of_it_can() {
+        assert_eq!(undot(b".".to_vec()), None);
+        for (meant, sent) in [("", "\r\n"), (".", "..\r\n"), ("..", "...\r\n"), (".x", "..x\r\n"), ("x.", "x.\r\n")] {
+            assert_eq!(dotted(meant.as_bytes()), sent.as_bytes());
+            assert_eq!(undot(sent.trim_end().as_bytes().to_vec()).unwrap(), meant.as_bytes());
         }
     }
 

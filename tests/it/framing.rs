@@ -139,6 +139,21 @@ fn im_02_each_form_of_a_literal_has_one_outcome() {
 }
 
 #[test]
+fn im_02_braces_within_a_name_announce_nothing() {
+    let stage = ScriptedStage::set();
+    let mut imap = stage.session(&stage.token("helpdesk"));
+    imap.send("a CREATE {7}\r\nabc {5}\r\nb RENAME \"x{y\" z}\r\nc CREATE {2+}\r\n{5}\r\nbye LOGOUT\r\n");
+    let heard =
+        imap.rest().unwrap_or_else(|error| panic!("the session waits for octets that nobody announced: {error}"));
+    let answers: Vec<&str> = heard.iter().map(String::as_str).filter(|line| !line.starts_with('*')).collect();
+    assert_eq!(answers[..2], ["+ OK", "a OK done"], "{heard:?}");
+    assert!(
+        answers[2].starts_with("b OK") && answers[3].starts_with("c BAD") && answers[4].starts_with("bye OK"),
+        "{heard:?}"
+    );
+}
+
+#[test]
 fn im_03_no_string_carries_a_second_command() {
     let stage = ScriptedStage::set();
     let token = stage.token("full");

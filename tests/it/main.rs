@@ -17,6 +17,8 @@ mod dpop;
 mod dpop_proof;
 mod fapi;
 mod framing;
+#[path = "../fuzz/targets/mod.rs"]
+mod fuzz_targets;
 mod handles;
 mod hardening;
 mod harness;
@@ -32,6 +34,7 @@ mod oauth2_crate;
 mod oauth_clients;
 mod oauth_flood;
 mod openapi;
+mod parsers;
 mod pop3;
 mod pop3_clients;
 mod pop3_upstream;

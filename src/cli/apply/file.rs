@@ -91,14 +91,20 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Wanted> {
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
     file.take(LARGEST + 1).read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
     ensure!(text.len() as u64 <= LARGEST, "{name} is larger than {LARGEST} bytes");
+    parse(&text, path)
+}
+
+/// The same with the text of the file.
+pub(super) fn parse(text: &str, path: &Path) -> anyhow::Result<Wanted> {
+    let name = path.display();
     let wanted: Wanted = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("toml") => toml::from_str(&text).map_err(|error| {
+        Some("toml") => toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             // Without the line itself, which may hold what does not belong there.
             let message = error.message();
             anyhow::anyhow!("{name}: line {}: {message}", before.matches('\n').count() + 1)
         })?,
-        Some("yaml" | "yml") => yaml(&text).map_err(|error| anyhow::anyhow!("{name}: {error}"))?,
+        Some("yaml" | "yml") => yaml(text).map_err(|error| anyhow::anyhow!("{name}: {error}"))?,
         _ => bail!("{name}: the name must end in .toml, .yaml or .yml"),
     };
     wanted.check().with_context(|| name.to_string())?;

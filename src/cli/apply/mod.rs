@@ -10,7 +10,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdin};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
@@ -58,6 +58,11 @@ struct Keep {
     /// Write each new client's secret to a file CLIENT_ID.secret there, for this user only
     #[arg(long)]
     secrets_dir: Option<PathBuf>,
+}
+
+/// Checks the text of a file called `path` as far as that can be done without the service and without what the file names.
+pub fn check(text: &str, path: &Path) -> anyhow::Result<()> {
+    file::parse(text, path).map(drop)
 }
 
 impl Apply {

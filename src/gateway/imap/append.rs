@@ -13,7 +13,7 @@ const MAX_MESSAGE: u64 = 150 * 1024 * 1024;
 const MAX_SWALLOWED: u64 = 64 * 1024 * 1024;
 
 pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Literal) -> Result<(), End> {
-    let Some(parsed) = command::parse_append(head) else { return desk.bad(tag).await };
+    let Some(parsed) = command::parse_append(head, literal) else { return desk.bad(tag).await };
     let decided = decide(&desk.session.rights, desk.state, parsed.body);
     let permit = match decided {
         Ok(_) if literal.length > MAX_MESSAGE => {

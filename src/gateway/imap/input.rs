@@ -1,7 +1,7 @@
 //! Reading one command of a tool: a line, and the octets of its literals, all bounded.
 
 use crate::gateway::imap::End;
-use crate::protocol::imap::framing::{self, Literal};
+use crate::protocol::imap::framing::{self, Literal, Pieces};
 use crate::upstream::wire::{Wire, WireError};
 
 /// What one command may use up.
@@ -33,35 +33,35 @@ pub(super) enum Input {
 
 /// Reads on from `line`, the first line of a command.
 pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, may_append: bool) -> Result<Input, End> {
-    let mut command = line;
+    let mut command = Pieces::new(line);
     for _ in 0..=budget.literals {
-        let literal = match framing::literal_at_end(&command) {
+        let literal = match command.literal() {
             Ok(None) => {
+                let mut command = command.into_bytes();
                 command.extend_from_slice(b"\r\n");
                 return Ok(Input::Command(command));
             }
             Ok(Some(literal)) => literal,
             Err(error) => {
                 // Who knows where the next command starts.
-                if let Some((tag, _)) = framing::split_tag(&command) {
+                if let Some((tag, _)) = framing::split_tag(command.bytes()) {
                     client.queue(format!("{tag} BAD {error}\r\n").as_bytes()).await?;
                 }
                 return Err(End::Bye(error.to_string()));
             }
         };
-        if may_append && crate::protocol::imap::command::parse_append(&command).is_some() {
-            return Ok(Input::Append(command, literal));
+        if may_append && crate::protocol::imap::command::parse_append(command.bytes(), literal).is_some() {
+            return Ok(Input::Append(command.into_bytes(), literal));
         }
-        let room = budget.octets.saturating_sub(command.len()) as u64;
+        let room = budget.octets.saturating_sub(command.bytes().len()) as u64;
         if literal.length > room {
-            return too_big(client, &command, literal, budget).await;
+            return too_big(client, command.bytes(), literal, budget).await;
         }
         if literal.is_sync {
             client.send(b"+ OK\r\n").await?;
         }
-        command.extend_from_slice(b"\r\n");
-        command.extend(client.exactly(literal.length).await?);
-        command.extend(client.line(budget.octets).await.map_err(|error| match error {
+        command.push_literal(&client.exactly(literal.length).await?);
+        command.push_line(&client.line(budget.octets).await.map_err(|error| match error {
             WireError::TooLong => End::Bye("[TOOBIG] command too long".to_owned()),
             other => other.into(),
         })?);

@@ -3,6 +3,7 @@
 use crate::domain::folder::FolderPath;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, upstream_lost};
+use crate::protocol::imap::framing::Pieces;
 use crate::protocol::imap::mutf7;
 use crate::protocol::imap::response::{self, Kind};
 use crate::upstream::wire::Part;
@@ -101,7 +102,7 @@ async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
             text_to_end(desk, line.is_last).await
         }
         Kind::List | Kind::FolderStatus => listed(desk, whole(line)?).await,
-        Kind::Namespace => match response::personal_namespace(&whole(line)?) {
+        Kind::Namespace => match response::personal_namespace(&with_literals(desk, whole(line)?).await?) {
             Some(kept) => Ok(desk.client.queue(&[kept.as_slice(), b"\r\n"].concat()).await?),
             None => Ok(()),
         },
@@ -161,20 +162,25 @@ async fn pass(desk: &mut Desk, part: Part, is_shown: bool) -> Result<Vec<u8>, En
 
 /// A response that names a folder: shown when the bounds allow the folder.
 async fn listed(desk: &mut Desk, line: Vec<u8>) -> Result<(), End> {
-    let mut whole = line;
-    while let Some(literal) = response::literal_at_end(&whole).map_err(|_| upstream_lost())? {
-        if whole.len() as u64 + literal.length > MAX_LISTED as u64 {
-            return Err(answer_too_long());
-        }
-        whole.extend_from_slice(b"\r\n");
-        whole.extend(desk.upstream.exactly(literal.length).await.map_err(|_| upstream_lost())?);
-        whole.extend(self::whole(next(desk).await?)?);
-    }
+    let whole = with_literals(desk, line).await?;
     if let Some(shown) = shown(desk, &whole) {
         desk.client.queue(&shown).await?;
         desk.client.queue(b"\r\n").await?;
     }
     Ok(())
+}
+
+/// A response that is judged by all of it, read to its end.
+async fn with_literals(desk: &mut Desk, line: Vec<u8>) -> Result<Vec<u8>, End> {
+    let mut whole = Pieces::new(line);
+    while let Some(literal) = response::literal_in(&whole).map_err(|_| upstream_lost())? {
+        if whole.bytes().len() as u64 + literal.length > MAX_LISTED as u64 {
+            return Err(answer_too_long());
+        }
+        whole.push_literal(&desk.upstream.exactly(literal.length).await.map_err(|_| upstream_lost())?);
+        whole.push_line(&self::whole(next(desk).await?)?);
+    }
+    Ok(whole.into_bytes())
 }
 
 /// The response as the tool may see it.

@@ -6,6 +6,7 @@ use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
 use crate::gateway::smtp::session::Desk;
 use crate::gateway::smtp::{End, next_line, refusal_reply};
 use crate::policy::smtp;
+use crate::protocol::smtp::{dotted, undot};
 use crate::upstream::smtp::{BLOCK_TIMEOUT, DATA_TIMEOUT, DOT_TIMEOUT, reply};
 use crate::upstream::wire::{Wire, WireError};
 
@@ -74,8 +75,7 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
             desk.recipients = None;
             return refuse(desk, false, "552 5.3.4 message too big").await;
         }
-        let dot: &[u8] = if line.first() == Some(&b'.') { b"." } else { b"" };
-        queue(&mut upstream.wire, &[dot, &line, b"\r\n"].concat()).await.ok_or_else(gone)?;
+        queue(&mut upstream.wire, &dotted(&line)).await.ok_or_else(gone)?;
         next = message_line(desk).await?;
     }
     let recipients = desk.recipients.take().unwrap_or_default();
@@ -143,13 +143,7 @@ fn head(desk: &Desk, header: &Header, message_id: &str) -> Vec<u8> {
 /// One line of the message, with its dot taken off; `None` at the end.
 async fn message_line(desk: &mut Desk) -> Result<Option<Vec<u8>>, End> {
     match next_line(&mut desk.client, MAX_MESSAGE_LINE).await? {
-        Ok(line) if line == b"." => Ok(None),
-        Ok(mut line) => {
-            if line.first() == Some(&b'.') {
-                line.remove(0);
-            }
-            Ok(Some(line))
-        }
+        Ok(line) => Ok(undot(line)),
         // Nobody can tell where the message ends: the connection does.
         Err(WireError::BadLine) => Err(End::Say("554 5.6.0 bare CR or LF, or NUL, in the message".to_owned())),
         Err(error) => Err(error.into()),

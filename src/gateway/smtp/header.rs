@@ -5,7 +5,7 @@ use mail_parser::{Address, MessageParser};
 use crate::domain::address::MailAddress;
 
 /// Longest header taken, in octets.
-pub(super) const MAX_HEADER: usize = 256 * 1024;
+pub const MAX_HEADER: usize = 256 * 1024;
 
 /// So much of a Message-ID is kept for the log.
 const MAX_ID: usize = 250;
@@ -18,24 +18,24 @@ const AUTHORS: [&str; 4] = ["from", "sender", "resent-from", "resent-sender"];
 /// The header cannot be judged, so the message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct BadHeader(&'static str);
+pub struct BadHeader(&'static str);
 
 /// A header that was understood.
 #[derive(Debug)]
-pub(super) struct Header {
+pub struct Header {
     /// Every address that it names as author or sender.
-    pub(super) authors: Vec<MailAddress>,
+    pub authors: Vec<MailAddress>,
     /// It as it goes upstream, without Bcc: lines with CRLF, no empty line.
-    pub(super) text: Vec<u8>,
+    pub text: Vec<u8>,
     /// Whether it has a Date field.
-    pub(super) has_date: bool,
+    pub has_date: bool,
     /// Its Message-ID field's value, if it has one, for the log.
-    pub(super) message_id: Option<String>,
+    pub message_id: Option<String>,
 }
 
 /// Reads header lines (without CRLF). Two readers must not be able to disagree about who sent it: fields stand once, in ASCII, in
 /// the plain form, and each author field names one address, the only thing in it with an `@`.
-pub(super) fn read(lines: &[Vec<u8>]) -> Result<Header, BadHeader> {
+pub fn read(lines: &[Vec<u8>]) -> Result<Header, BadHeader> {
     let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
     for line in lines {
         if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
@@ -92,10 +92,27 @@ fn author(field: &[u8]) -> Result<MailAddress, BadHeader> {
     let is_balanced = count(b'<') == count(b'>') && count(b'<') < 2 && count(b'"').is_multiple_of(2);
     // An encoded name that decodes to an address shows one to the reader; an encoded address is decoded by some servers.
     let is_disguised = name.contains(['@', '<', '>']) || name.chars().any(char::is_control) || address.contains("=?");
-    if count(b'@') != 1 || !is_balanced || is_disguised || value.contains(&b'(') || value.contains(&b';') {
+    if count(b'@') != 1
+        || !is_balanced
+        || is_disguised
+        || !stands_in(value, address)
+        || value.contains(&b'(')
+        || value.contains(&b';')
+    {
         return Err(unclear);
     }
     address.parse().map_err(|_| unclear)
+}
+
+/// Whether the address stands in the field letter by letter, alone or in angle brackets: a reader that takes out less or more than ours
+/// (a backslash, white space) would find another one.
+fn stands_in(value: &[u8], address: &str) -> bool {
+    let Some(at) = value.windows(address.len().max(1)).position(|window| window == address.as_bytes()) else {
+        return false;
+    };
+    let (before, behind) = (value.get(..at), value.get(at + address.len()..));
+    let is_edge = |byte: Option<&u8>| byte.is_none_or(|byte| b" \t\r\n<>".contains(byte));
+    is_edge(before.and_then(<[u8]>::last)) && is_edge(behind.and_then(<[u8]>::first))
 }
 
 #[cfg(test)]
@@ -127,6 +144,10 @@ mod tests {
             "From: a@x.test (b@x.test)",
             "From: \"b@x.test\" <a@x.test>",
             "From: <a@x.test",
+            "From: <b\\a@x.test>",
+            "From: b\\a@x.test",
+            "From: a @x.test",
+            "From: \"a\"@x.test",
             "From:",
             "From: a@x.test\r\n.From: b@x.test",
             "From: \u{e9} <a@x.test>",

@@ -3,7 +3,7 @@
 
 mod auth;
 mod data;
-mod header;
+pub mod header;
 mod session;
 
 use std::time::Duration;

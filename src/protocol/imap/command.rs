@@ -7,7 +7,7 @@ use imap_codec::imap_types::command::{Command, CommandBody};
 use imap_codec::imap_types::core::Tag;
 use imap_codec::imap_types::mailbox::Mailbox;
 
-use crate::protocol::imap::framing;
+use crate::protocol::imap::framing::{self, Literal};
 use crate::protocol::imap::mutf7;
 
 /// The bytes are not exactly one command that we know.
@@ -23,10 +23,9 @@ pub fn parse(bytes: &[u8]) -> Result<Command<'static>, NotACommand> {
     }
 }
 
-/// Parses an APPEND whose message literal is announced at the end of `head` (a line without CRLF, earlier literals included). Gives
+/// Parses an APPEND whose message `literal` is announced at the end of `head` (a line without CRLF, earlier literals included). Gives
 /// the command with a stand-in for the message, so that policy can decide before a single octet of it is taken.
-pub fn parse_append(head: &[u8]) -> Option<Command<'static>> {
-    let literal = framing::literal_at_end(head).ok()??;
+pub fn parse_append(head: &[u8], literal: Literal) -> Option<Command<'static>> {
     let mut probe = head.get(..literal.at)?.to_vec();
     probe.extend_from_slice(b"{1}\r\nx\r\n");
     match parse(&probe) {
@@ -87,8 +86,15 @@ mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use imap_codec::encode::Fragment;
+    use imap_codec::imap_types::command::Command;
+
+    use crate::protocol::imap::framing::literal_at_end;
 
     use super::{parse, parse_append, serialise, serialise_append};
+
+    fn append(head: &[u8]) -> Option<Command<'static>> {
+        parse_append(head, literal_at_end(head).ok()??)
+    }
 
     fn bytes(fragments: Vec<Fragment>) -> String {
         let all: Vec<u8> = fragments
@@ -117,11 +123,11 @@ mod tests {
 
     #[test]
     fn an_append_is_announced_in_our_own_words() {
-        let command = parse_append(b"a aPPend \"Sent\" (\\Seen) {310+}").unwrap();
+        let command = append(b"a aPPend \"Sent\" (\\Seen) {310+}").unwrap();
         let fragments = serialise_append("M7", command.body, 310, true).unwrap();
         assert_eq!(bytes(fragments), "M7 APPEND \"Sent\" (\\Seen) {310}\r\n");
-        assert!(parse_append(b"A APPEND {4}").is_none());
-        let with_literal_name = parse_append(b"A APPEND {4}\r\nSent {9}").unwrap();
+        assert!(append(b"A APPEND {4}").is_none());
+        let with_literal_name = append(b"A APPEND {4}\r\nSent {9}").unwrap();
         assert!(bytes(serialise_append("M8", with_literal_name.body, 9, false).unwrap()).ends_with("{9+}\r\n"));
     }
 
@@ -158,7 +164,7 @@ mod tests {
 
         #[test]
         fn noise_is_no_command(noise in any::<Vec<u8>>()) {
-            prop_assert!(parse(&noise).is_err() && parse_append(&noise).is_none());
+            prop_assert!(parse(&noise).is_err() && append(&noise).is_none());
         }
     }
 }

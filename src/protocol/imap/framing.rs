@@ -21,6 +21,10 @@ pub fn literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
     let Some(body) = line.strip_suffix(b"}") else { return Ok(None) };
     let Some(at) = body.iter().rposition(|byte| *byte == b'{') else { return Ok(None) };
     let inner = body.get(at + 1..).unwrap_or_default();
+    if inner.contains(&b'"') {
+        // The brace stands in a quoted string that has ended.
+        return Ok(None);
+    }
     let (digits, is_sync) = match inner.strip_suffix(b"+") {
         Some(digits) => (digits, false),
         None => (inner, true),
@@ -33,6 +37,50 @@ pub fn literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
     }
     let length = digits.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     if length > u64::from(u32::MAX) { Err(BadLiteral) } else { Ok(Some(Literal { length, is_sync, at })) }
+}
+
+/// A command or response as it arrives: lines with literals between them. A literal is announced by the end of a line, never by what
+/// another literal holds.
+#[derive(Debug)]
+pub struct Pieces {
+    bytes: Vec<u8>,
+    /// Where the last line begins.
+    line: usize,
+}
+
+impl Pieces {
+    /// Begins with a line, which comes without its CRLF.
+    pub fn new(line: Vec<u8>) -> Self {
+        Self { bytes: line, line: 0 }
+    }
+
+    /// The literal that has to follow; `at` counts from the first octet of all.
+    pub fn literal(&self) -> Result<Option<Literal>, BadLiteral> {
+        let found = literal_at_end(self.bytes.get(self.line..).unwrap_or_default())?;
+        Ok(found.map(|literal| Literal { at: self.line + literal.at, ..literal }))
+    }
+
+    /// Adds the octets of the literal.
+    pub fn push_literal(&mut self, octets: &[u8]) {
+        self.bytes.extend_from_slice(b"\r\n");
+        self.bytes.extend_from_slice(octets);
+        self.line = self.bytes.len();
+    }
+
+    /// Adds the line that follows a literal, without its CRLF.
+    pub fn push_line(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+    }
+
+    /// All so far, without the last CRLF.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// All of it.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
 /// The tag and the rest of a command line, or `None` when there is no proper tag (1 to 126 octets, no `+`).
@@ -50,7 +98,7 @@ pub fn split_tag(line: &[u8]) -> Option<(&str, &[u8])> {
 mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-    use super::{BadLiteral, literal_at_end, split_tag};
+    use super::{BadLiteral, Literal, Pieces, literal_at_end, split_tag};
 
     #[test]
     fn literal_forms_are_unambiguous() {
@@ -62,6 +110,8 @@ mod tests {
         assert_eq!(length(b"A LOGIN {4294967295}"), Ok(Some((4_294_967_295, true))));
         assert_eq!(length(b"A NOOP"), Ok(None));
         assert_eq!(length(b"A SELECT a}"), Ok(None));
+        assert_eq!(length(b"A RENAME \"{\" a}"), Ok(None));
+        assert_eq!(length(b"A RENAME \"{\" {3}"), Ok(Some((3, true))));
         for wrong in [
             &b"{+5}"[..],
             b"{05}",
@@ -79,6 +129,25 @@ mod tests {
         ] {
             assert_eq!(literal_at_end(wrong), Err(BadLiteral), "{}", String::from_utf8_lossy(wrong));
         }
+    }
+
+    #[test]
+    fn im_02_what_a_literal_holds_announces_nothing() {
+        let mut pieces = Pieces::new(b"A SEARCH SUBJECT {7}".to_vec());
+        assert_eq!(pieces.literal(), Ok(Some(Literal { length: 7, is_sync: true, at: 17 })));
+        pieces.push_literal(b"abc {5}");
+        pieces.push_line(b"");
+        assert_eq!(pieces.literal(), Ok(None), "the command is whole");
+        // An announcement that begins in a literal is none either.
+        let mut pieces = Pieces::new(b"A SELECT {2}".to_vec());
+        pieces.push_literal(b"{5");
+        pieces.push_line(b"}");
+        assert_eq!(pieces.literal(), Ok(None));
+        let mut pieces = Pieces::new(b"A RENAME {1}".to_vec());
+        pieces.push_literal(b"a");
+        pieces.push_line(b" {3+}");
+        assert_eq!(pieces.literal(), Ok(Some(Literal { length: 3, is_sync: false, at: 16 })));
+        assert_eq!(pieces.into_bytes(), b"A RENAME {1}\r\na {3+}");
     }
 
     #[test]

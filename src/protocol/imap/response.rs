@@ -89,10 +89,16 @@ pub fn without_upstream_codes(text: &[u8]) -> Option<&[u8]> {
 
 /// The literal that an upstream announces at the end of a line: as a client's, but never the kind that is not waited for.
 pub fn literal_at_end(line: &[u8]) -> Result<Option<framing::Literal>, framing::BadLiteral> {
-    match framing::literal_at_end(line)? {
-        Some(literal) if !literal.is_sync => Err(framing::BadLiteral),
-        found => Ok(found),
-    }
+    upstreams(framing::literal_at_end(line)?)
+}
+
+/// The same of a response that arrives in pieces.
+pub fn literal_in(pieces: &framing::Pieces) -> Result<Option<framing::Literal>, framing::BadLiteral> {
+    upstreams(pieces.literal()?)
+}
+
+fn upstreams(found: Option<framing::Literal>) -> Result<Option<framing::Literal>, framing::BadLiteral> {
+    if found.is_some_and(|literal| !literal.is_sync) { Err(framing::BadLiteral) } else { Ok(found) }
 }
 
 /// A `LIST`, `LSUB` or `STATUS` response taken apart.
@@ -159,24 +165,34 @@ fn astring(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-/// The personal namespaces of a `NAMESPACE` response (RFC 2342), with the others hidden.
+/// The personal namespaces of a `NAMESPACE` response (RFC 2342), with the others hidden. `line` holds the literals too; `None` for what
+/// does not say in the first place which are the personal ones.
 pub fn personal_namespace(line: &[u8]) -> Option<Vec<u8>> {
-    let start = line.iter().position(|byte| *byte == b'(')?;
-    let (mut depth, mut quoted) = (0_i32, false);
-    for (at, byte) in line.iter().enumerate().skip(start) {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'(' if !quoted => depth += 1,
-            b')' if !quoted => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some([b"* NAMESPACE ", line.get(start..=at)?, b" NIL NIL"].concat());
-                }
+    const WORD: &[u8] = b"* NAMESPACE ";
+    let text =
+        line.get(WORD.len()..).filter(|_| line.get(..WORD.len()).is_some_and(|w| w.eq_ignore_ascii_case(WORD)))?;
+    if text.get(..4).is_some_and(|nil| nil.eq_ignore_ascii_case(b"NIL ")) {
+        return Some([WORD, b"NIL NIL NIL"].concat());
+    }
+    let (mut rest, mut depth) = (text.strip_prefix(b"(")?, 1_u32);
+    loop {
+        match rest.first()? {
+            b'"' | b'{' => rest = astring(rest)?.1,
+            b'(' => {
+                depth += 1;
+                rest = rest.get(1..)?;
             }
-            _ => (),
+            b')' => {
+                depth = depth.checked_sub(1)?;
+                rest = rest.get(1..)?;
+            }
+            _ => rest = rest.get(1..)?,
+        }
+        if depth == 0 {
+            let kept = text.get(..text.len() - rest.len())?;
+            return rest.starts_with(b" ").then(|| [WORD, kept, b" NIL NIL"].concat());
         }
     }
-    None
 }
 
 #[cfg(test)]
@@ -219,6 +235,31 @@ mod tests {
             personal_namespace(b"* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL"),
             Some(b"* NAMESPACE ((\"\" \"/\")) NIL NIL".to_vec())
         );
+    }
+
+    #[test]
+    fn the_namespaces_of_others_are_never_shown_as_ones_own() {
+        let shown = |line: &str| personal_namespace(line.as_bytes()).map(|kept| String::from_utf8(kept).unwrap());
+        for (line, kept) in [
+            ("* NAMESPACE NIL ((\"Others/\" \"/\")) NIL", "NIL"),
+            ("* namespace nil NIL ((\"Public/\" \"/\"))", "NIL"),
+            (r#"* NAMESPACE (("a\")" "/")) (("Others/" "/")) NIL"#, r#"(("a\")" "/"))"#),
+            ("* NAMESPACE (({2}\r\n)) \"/\")) ((\"Others/\" \"/\")) NIL", "(({2}\r\n)) \"/\"))"),
+            (r#"* NAMESPACE (("" "/" "X-PARAM" ("a" "b"))) NIL NIL"#, r#"(("" "/" "X-PARAM" ("a" "b")))"#),
+        ] {
+            assert_eq!(shown(line), Some(format!("* NAMESPACE {kept} NIL NIL")), "{line}");
+        }
+        for wrong in [
+            "* NAMESPACE",
+            "* NAMESPACE ",
+            "* NAMESPACE )(",
+            "* NAMESPACE x ((",
+            "* NAMESPACE \"x\" NIL NIL",
+            "* NAMESPACE ((\"a)) NIL NIL",
+            "* NAMESPACE (())",
+        ] {
+            assert_eq!(shown(wrong), None, "{wrong}");
+        }
     }
 
     proptest! {

@@ -10,7 +10,8 @@ mod structure;
 use imap_codec::imap_types::command::CommandBody;
 
 use crate::crypto::encoding::from_base64;
-use crate::protocol::imap::{command, framing};
+use crate::protocol::imap::command;
+use crate::protocol::imap::framing::Pieces;
 use crate::sandbox::Shared;
 use crate::upstream::wire::{Wire, WireError};
 
@@ -63,18 +64,18 @@ pub(super) async fn serve(wire: Wire, shared: &Shared) -> Result<(), WireError> 
 impl Desk<'_> {
     /// One whole command with its literals.
     async fn read(&mut self) -> Result<Vec<u8>, WireError> {
-        let mut bytes = self.wire.line(MAX_LINE).await?;
-        while let Ok(Some(literal)) = framing::literal_at_end(&bytes) {
-            if bytes.len() as u64 + literal.length > MAX_COMMAND {
+        let mut command = Pieces::new(self.wire.line(MAX_LINE).await?);
+        while let Ok(Some(literal)) = command.literal() {
+            if command.bytes().len() as u64 + literal.length > MAX_COMMAND {
                 return Err(WireError::TooLong);
             }
             if literal.is_sync {
                 self.wire.send(b"+ OK\r\n").await?;
             }
-            bytes.extend_from_slice(b"\r\n");
-            bytes.extend(self.wire.exactly(literal.length).await?);
-            bytes.extend(self.wire.line(MAX_LINE).await?);
+            command.push_literal(&self.wire.exactly(literal.length).await?);
+            command.push_line(&self.wire.line(MAX_LINE).await?);
         }
+        let mut bytes = command.into_bytes();
         bytes.extend_from_slice(b"\r\n");
         Ok(bytes)
     }

@@ -198,8 +198,9 @@ impl Peer {
 
     /// One whole command. Literals are read by their announced lengths and nothing else.
     fn command(&mut self) -> Option<Command> {
-        let mut whole = self.line()?;
-        while let Some((length, waits)) = literal(&whole) {
+        let mut line = self.line()?;
+        let mut whole = line.clone();
+        while let Some((length, waits)) = literal(&line) {
             if waits {
                 self.say(&["+ go on"]);
             }
@@ -207,7 +208,8 @@ impl Peer {
             self.stream.read_exact(&mut octets).ok()?;
             whole.extend_from_slice(b"\r\n");
             whole.extend(octets);
-            whole.extend(self.line()?);
+            line = self.line()?;
+            whole.extend(&line);
         }
         let end = whole.iter().position(|byte| *byte == b' ')?;
         Some(Command { tag: String::from_utf8_lossy(&whole[..end]).into_owned(), text: whole[end + 1..].to_vec() })
