@@ -130,10 +130,10 @@ async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Result<(), End> 
         };
         let mut rest = literal.length;
         while rest > 0 {
-            let chunk = desk.upstream.some(rest).await.map_err(|_| upstream_lost())?;
+            let chunk = desk.upstream.piece(rest).await.map_err(|_| upstream_lost())?;
             rest -= chunk.len() as u64;
             if is_shown {
-                desk.client.queue(&chunk).await?;
+                desk.client.queue(chunk).await?;
             }
         }
         line = next(desk).await?;
