@@ -6,6 +6,7 @@ pub mod jwks;
 #[cfg(test)]
 pub(crate) mod key_host;
 pub mod smtp;
+mod trust;
 pub mod wire;
 
 use crate::domain::fault::{Classify, Fault};
