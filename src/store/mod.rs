@@ -159,8 +159,10 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .pragma("secure_delete", "ON");
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        let read = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        // A file does not hang up as a server may: to ask first whether it is still there costs as much as what is asked.
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false);
+        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        let read = pool().max_connections(8).connect_with(options).await?;
         Ok(Self(Pools::Sqlite { read, write, _lock: Some(Arc::new(lock)) }))
     }
 

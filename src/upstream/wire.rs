@@ -199,8 +199,13 @@ impl Wire {
 
     /// Queues bytes to be sent; sends when enough have gathered, so that a slow reader holds back a fast writer.
     pub async fn queue(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        if self.gather(bytes) { self.flush().await } else { Ok(()) }
+    }
+
+    /// Queues bytes; says whether enough have gathered to be sent.
+    pub fn gather(&mut self, bytes: &[u8]) -> bool {
         self.output.extend_from_slice(bytes);
-        if self.output.len() >= CHUNK { self.flush().await } else { Ok(()) }
+        self.output.len() >= CHUNK
     }
 
     /// Sends what is queued.

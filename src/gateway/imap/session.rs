@@ -135,6 +135,12 @@ impl Desk {
                 filled = self.upstream.fill() => filled.map_err(|_| upstream_lost())?,
             }
         };
+        // In a box: what a command needs is not held while none is there.
+        Box::pin(self.judge(line)).await
+    }
+
+    /// One command, of which the first line is there.
+    async fn judge(&mut self, line: Vec<u8>) -> Result<(), End> {
         let Some((tag, _)) = framing::split_tag(&line) else { return self.bad("*").await };
         let tag = tag.to_owned();
         match input::rest_of(&mut self.client, line, Budget::AFTER_LOGIN, true).await? {
