@@ -24,6 +24,7 @@ mod imap_bounds;
 mod imap_transcripts;
 mod imap_upstream;
 mod mail_doors;
+mod many_sessions;
 mod mtls;
 mod oauth_clients;
 mod oauth_flood;
