@@ -72,7 +72,8 @@ pub(super) async fn unasked(desk: &mut Desk) -> Result<bool, End> {
     let Some(line) = desk.upstream.take_part(MAX_LINE).map_err(|_| upstream_lost())? else { return Ok(false) };
     match response::kind(&line.bytes) {
         Kind::Tagged(..) | Kind::Continuation | Kind::Malformed => Err(upstream_lost()),
-        _ => untagged(desk, line).await.map(|()| true),
+        // In a box: a session that waits does not hold what this needs.
+        _ => Box::pin(untagged(desk, line)).await.map(|()| true),
     }
 }
 

@@ -68,6 +68,11 @@ pub(super) async fn run(
         }
         () = shutdown.cancelled() => (End::Bye(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
+    Box::pin(finish(desk, end, reason)).await;
+}
+
+/// Says goodbye to both sides and records the end.
+async fn finish(mut desk: Desk, end: End, reason: &str) {
     let end = if desk.mid_response { End::Quiet } else { end };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), desk.upstream.send(b"w9 LOGOUT\r\n")).await;
     say_goodbye(&mut desk.client, end).await;

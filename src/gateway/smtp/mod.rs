@@ -73,9 +73,9 @@ pub async fn serve(
     mode: ListenerMode,
     shutdown: CancellationToken,
 ) {
-    let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
+    let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
     let outcome = tokio::select! {
-        outcome = login => outcome,
+        outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome,
         () = shutdown.cancelled() => return,
     };
     let Ok(Some((client, session))) = outcome else { return };
