@@ -55,9 +55,9 @@ impl Target<'_> {
         };
         let ((ours, other), (ours_cpu, other_cpu)) = (by(rate), by(cpu));
         let by_rate = ours / other;
-        // Whatever else runs slows one more than another: the better measure of the two decides.
+        // Whatever else runs slows one more than another, so CPU decides where there is a figure.
         let by_cpu = (self.other != DIRECT).then(|| other_cpu / ours_cpu);
-        let best = by_cpu.unwrap_or_default().max(by_rate);
+        let best = by_cpu.unwrap_or(by_rate);
         let verdict = verdict(best >= self.at_least, best >= self.at_least * 0.85);
         let by_cpu = by_cpu.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
         println!(
