@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::Context;
 use rustix::fs::MemfdFlags;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config, LEFT_ENVIRONMENT};
@@ -17,6 +17,14 @@ use crate::config::{self, Config, LEFT_ENVIRONMENT};
 pub(super) fn forbid_dumps() -> anyhow::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).context("cannot switch core dumps off")?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot close the process to debuggers")
+}
+
+/// A session holds two sockets: what the system allows at most is taken, not what a shell starts with.
+pub(super) fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Starts the program anew without the environment variables that the settings name as secrets: what the kernel shows as a process's

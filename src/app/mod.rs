@@ -39,6 +39,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     hardening::leave_environment(&config)?;
     hardening::forbid_dumps()?;
     telemetry::start(&config.log);
+    hardening::allow_files();
     let services = services::start(&config).await?;
     hardening::forget_environment();
     let identity = crate::gateway::tls::Identity::load(&config.tls.certificate, &config.tls.private_key)?;

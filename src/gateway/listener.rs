@@ -65,9 +65,10 @@ impl Listener {
             }
         };
         match self.protocol {
-            Protocol::Imap => imap::serve(gatekeeper, stream, peer, mode, shutdown).await,
-            Protocol::Pop3 => pop3::serve(gatekeeper, stream, peer, mode, shutdown).await,
-            Protocol::Smtp => smtp::serve(gatekeeper, stream, peer, mode, shutdown).await,
+            // In boxes: the largest protocol's state is not held by a session of another one.
+            Protocol::Imap => Box::pin(imap::serve(gatekeeper, stream, peer, mode, shutdown)).await,
+            Protocol::Pop3 => Box::pin(pop3::serve(gatekeeper, stream, peer, mode, shutdown)).await,
+            Protocol::Smtp => Box::pin(smtp::serve(gatekeeper, stream, peer, mode, shutdown)).await,
         }
     }
 }
@@ -98,7 +99,8 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
             tracing::warn!(%peer, "connection limit reached, refusing");
             continue;
         };
-        let session = AssertUnwindSafe(serve(stream, peer));
+        // In a box: a future that is handed on is held once for every hand.
+        let session = AssertUnwindSafe(Box::pin(serve(stream, peer)));
         tracker.spawn(async move {
             if session.catch_unwind().await.is_err() {
                 tracing::error!(%peer, "a session panicked; it alone has ended");

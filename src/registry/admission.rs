@@ -1,6 +1,7 @@
 //! Whether a verified token still opens its mailbox, now and while its session lasts.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -152,24 +153,33 @@ impl Registry {
             ends.clear();
             self.heed_kills().await?;
         }
+        // Thousands of sessions stand on few grants: each is read once.
+        let mut footings = HashMap::new();
         for (info, standing) in self.sessions.standing() {
             if !moved && ends.contains_key(&info.grant_id) {
                 continue;
             }
-            match self.grant_for(&info.client_id, &info.mailbox).await {
-                Ok((client, mailbox, grant))
+            let footing = match footings.entry((info.client_id.clone(), info.mailbox.clone())) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => match self.grant_for(&info.client_id, &info.mailbox).await {
+                    Ok(footing) => new.insert(Some(footing)),
+                    Err(RegistryError::Denied) => new.insert(None),
+                    Err(error) => return Err(error),
+                },
+            };
+            match footing {
+                Some((client, mailbox, grant))
                     if grant.id == info.grant_id
                         && info.started_at > client.tokens_valid_after
                         && info.started_at > mailbox.tokens_valid_after
-                        && standing.is_given_by(&grant, &info) =>
+                        && standing.is_given_by(grant, &info) =>
                 {
                     self.sessions.shorten(&info.id, grant.session_ttl.end(info.started_at, standing.token_end));
-                    ends.insert(grant.id, grant.expires_at);
+                    ends.insert(grant.id.clone(), grant.expires_at);
                 }
-                Ok(_) | Err(RegistryError::Denied) => {
+                Some(_) | None => {
                     self.sessions.end_where(|other| other.id == info.id, EndReason::Revoked);
                 }
-                Err(error) => return Err(error),
             }
         }
         // Some may have been shortened to before now.

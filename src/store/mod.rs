@@ -1,5 +1,6 @@
 //! The database: SQLite or PostgreSQL behind one SQL text. Only this module knows sqlx.
 
+mod readers;
 pub mod sql;
 pub mod value;
 
@@ -17,6 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Executor, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
 
 use crate::domain::fault::{Classify, Fault};
+use crate::store::readers::Readers;
 use crate::store::sql::Statement;
 use crate::store::value::{Inner, Row, Value};
 
@@ -68,7 +70,7 @@ pub struct Store(Pools);
 enum Pools {
     /// SQLite has one writer: a pool of one connection writes, so that nobody waits in `SQLITE_BUSY`.
     Sqlite {
-        read: SqlitePool,
+        read: Readers,
         write: SqlitePool,
         /// Held until the last handle goes: a second process would not see what this one keeps in memory (RL-27).
         _lock: Option<Arc<File>>,
@@ -159,8 +161,10 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .pragma("secure_delete", "ON");
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        let read = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        // A file does not hang up as a server may: to ask first whether it is still there costs as much as what is asked.
+        let write = SqlitePoolOptions::new().test_before_acquire(false).max_connections(1);
+        let write = write.connect_with(options.clone()).await?;
+        let read = Readers::open(options, 8).await?;
         Ok(Self(Pools::Sqlite { read, write, _lock: Some(Arc::new(lock)) }))
     }
 
@@ -170,8 +174,9 @@ impl Store {
             return Self::open(url).await;
         }
         let options = sqlite_options(sqlite_path(url)?).read_only(true);
-        let read = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        Ok(Self(Pools::Sqlite { write: read.clone(), read, _lock: None }))
+        let read = Readers::open(options.clone(), 1).await?;
+        let write = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        Ok(Self(Pools::Sqlite { write, read, _lock: None }))
     }
 
     /// Whether no other process can have it open (SQLite).
@@ -192,7 +197,8 @@ impl Store {
     pub async fn rows(&self, statement: Statement, args: &[Value]) -> Result<Vec<Row>, StoreError> {
         Ok(match &self.0 {
             Pools::Sqlite { read, .. } => {
-                let rows = bound!(statement, args).fetch_all(read).await?;
+                let query = bound!(statement, args);
+                let rows = read.with(async move |connection| query.fetch_all(connection).await).await?;
                 rows.into_iter().map(|row| Row(Inner::Sqlite(row))).collect()
             }
             Pools::Postgres(pool) => {
@@ -224,8 +230,8 @@ impl Store {
     pub async fn prepare(&self, statement: Statement) -> Result<(), StoreError> {
         match &self.0 {
             Pools::Sqlite { read, .. } => {
-                let mut connection = read.acquire().await?;
-                (&mut *connection).prepare(statement.text().into_sql_str()).await?;
+                let text = statement.text().into_sql_str();
+                read.with(async move |connection| connection.prepare(text).await.map(drop)).await?;
             }
             Pools::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;

@@ -72,16 +72,44 @@ async fn sqlite_writes_ahead_and_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
     let Pools::Sqlite { write, read, .. } = &store.0 else { panic!("not SQLite") };
-    for pool in [write, read] {
-        let pragma = async |text: &'static str| {
-            let row = sqlx::query(text).fetch_one(pool).await.unwrap();
-            row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string())).unwrap()
-        };
-        assert_eq!(pragma("PRAGMA journal_mode").await, "wal");
-        assert_eq!(pragma("PRAGMA synchronous").await, "2", "FULL");
-        assert_eq!(pragma("PRAGMA busy_timeout").await, "5000");
-        assert_eq!(pragma("PRAGMA foreign_keys").await, "1");
+    let mut writer = write.acquire().await.unwrap();
+    settled(&mut writer).await;
+    let asked = read.with(async |reader| {
+        settled(reader).await;
+        Ok(())
+    });
+    asked.await.unwrap();
+}
+
+async fn settled(connection: &mut sqlx::SqliteConnection) {
+    for (text, expected) in [
+        ("PRAGMA journal_mode", "wal"),
+        ("PRAGMA synchronous", "2"), // FULL
+        ("PRAGMA busy_timeout", "5000"),
+        ("PRAGMA foreign_keys", "1"),
+    ] {
+        let row = sqlx::query(text).fetch_one(&mut *connection).await.unwrap();
+        let found = row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()));
+        assert_eq!(found.unwrap(), expected, "{text}");
     }
+}
+
+#[tokio::test]
+async fn readers_take_turns_and_a_failed_or_abandoned_reading_holds_no_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
+    store.migrate().await.unwrap();
+    let Pools::Sqlite { read, .. } = &store.0 else { panic!("not SQLite") };
+    for _ in 0..20 {
+        let failed = read.with(async |reader| sqlx::query("SELECT no_such_thing").fetch_all(reader).await.map(drop));
+        assert!(failed.await.is_err());
+        let abandoned = read.with(async |_| std::future::pending::<Result<(), sqlx::Error>>().await);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(1), abandoned).await.is_err());
+    }
+    let all = futures_util::future::join_all((0..50).map(|_| store.policy_epoch())).await;
+    assert!(all.into_iter().all(|epoch| epoch.unwrap() == 0));
+    store.close().await;
+    assert!(store.policy_epoch().await.is_err(), "a closed database gives nothing");
 }
 
 #[tokio::test]

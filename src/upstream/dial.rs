@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use rustls::client::WebPkiServerVerifier;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::domain::mailbox::Endpoint;
 use crate::upstream::UpstreamError;
+use crate::upstream::trust::Trust;
 use crate::upstream::wire::Stream;
 
 /// How long a TCP connection may take (UP-05).
@@ -35,21 +33,18 @@ pub struct DialPolicy {
 #[derive(Clone, Debug)]
 pub struct Dialer {
     policy: Arc<DialPolicy>,
-    public_roots: Arc<ClientConfig>,
+    trust: Trust,
 }
 
 impl Dialer {
     /// A dialer that obeys `policy`.
     pub fn new(policy: DialPolicy) -> Self {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        Self { policy: Arc::new(policy), public_roots: client_config(roots) }
+        Self { policy: Arc::new(policy), trust: Trust::public() }
     }
 
     /// The same dialer, which trusts the CA certificates in `pem` beside the public ones.
     pub fn trusting(self, pem: &str) -> Result<Self, UpstreamError> {
-        let mut roots = roots(pem)?;
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        Ok(Self { public_roots: client_config(roots), ..self })
+        Ok(Self { trust: Trust::public_and(pem)?, ..self })
     }
 
     /// Opens the TCP connection.
@@ -81,10 +76,7 @@ impl Dialer {
 
     /// Starts TLS on `stream`, verified against the endpoint's host name.
     pub async fn tls(&self, endpoint: &Endpoint, stream: TcpStream) -> Result<Stream, UpstreamError> {
-        let config = match &endpoint.ca_pem {
-            None => Arc::clone(&self.public_roots),
-            Some(pem) => private_config(pem)?,
-        };
+        let config = self.trust.settings(endpoint.ca_pem.as_deref())?;
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| UpstreamError::Certificate)?;
         match timeout(TLS_TIMEOUT, TlsConnector::from(config).connect(name, stream)).await {
             Ok(Ok(tls)) => Ok(Box::new(tls)),
@@ -102,45 +94,6 @@ impl Dialer {
         let address = address.to_canonical();
         is_public(address) || self.policy.allow_networks.iter().any(|network| network.contains(&address))
     }
-}
-
-fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
-        .unwrap_or_else(|_| unreachable!("ring serves rustls' default versions"));
-    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// Settings that trust the CA certificates in `pem` alone, and no certificate that a revocation list in it names (UP-01).
-fn private_config(pem: &str) -> Result<Arc<ClientConfig>, UpstreamError> {
-    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|_| UpstreamError::Certificate)?;
-    let roots = roots(pem)?;
-    if lists.is_empty() {
-        return Ok(client_config(roots));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .with_crls(lists)
-        .allow_unknown_revocation_status()
-        .build()
-        .map_err(|_| UpstreamError::Certificate)?;
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
-        .map_err(|_| UpstreamError::Certificate)?;
-    Ok(Arc::new(builder.with_webpki_verifier(verifier).with_no_client_auth()))
-}
-
-/// Reads CA certificates.
-fn roots(pem: &str) -> Result<RootCertStore, UpstreamError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|_| UpstreamError::Certificate)?;
-        roots.add(certificate).map_err(|_| UpstreamError::Certificate)?;
-    }
-    if roots.is_empty() { Err(UpstreamError::Certificate) } else { Ok(roots) }
 }
 
 /// Whether `address` is reachable by everybody: not private, loopback, link-local, carrier-grade NAT, multicast, reserved, nor one of

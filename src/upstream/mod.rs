@@ -7,6 +7,7 @@ pub mod jwks;
 pub(crate) mod key_host;
 pub mod pop3;
 pub mod smtp;
+mod trust;
 pub mod wire;
 
 use crate::domain::fault::{Classify, Fault};

@@ -1,8 +1,12 @@
 //! A buffered connection that speaks in CRLF lines and counted octets, with a bound on everything.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::Poll;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use zeroize::Zeroize;
 
 /// Bytes in both directions.
@@ -13,8 +17,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A connection: TLS already, or a clear one that must be upgraded before anything of worth is said.
 pub type Stream = Box<dyn Io>;
 
-/// How much is read and written in one go.
+/// How much gathers before it is written in one go.
 const CHUNK: usize = 32 * 1024;
+
+/// How much is read in one go: what a TLS record holds.
+const RECORD: usize = 16 * 1024;
 
 /// Why reading stopped.
 #[derive(Debug, thiserror::Error)]
@@ -80,23 +87,36 @@ impl Wire {
         self.stream
     }
 
-    /// Waits for more bytes. May be cancelled without loss.
+    /// Waits for more bytes. May be cancelled without loss. A connection that waits holds no buffers.
     pub async fn fill(&mut self) -> Result<(), WireError> {
         if self.start == self.input.len() {
             self.input.clear();
             self.searched = 0;
             self.start = 0;
-            self.input.shrink_to(CHUNK);
         } else if self.start > CHUNK {
             self.input.drain(..self.start);
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
         }
-        self.input.reserve(CHUNK);
-        match (&mut self.stream).take(CHUNK as u64).read_buf(&mut self.input).await? {
-            0 => Err(WireError::Closed),
-            _ => Ok(()),
-        }
+        let Self { stream, input, output, .. } = self;
+        let read = poll_fn(|context| {
+            let mut space = [const { MaybeUninit::uninit() }; RECORD];
+            let mut arrived = ReadBuf::uninit(&mut space);
+            if Pin::new(&mut *stream).poll_read(context, &mut arrived)?.is_pending() {
+                for buffer in [&mut *input, &mut *output] {
+                    if buffer.is_empty() {
+                        *buffer = Vec::new();
+                    }
+                }
+                return Poll::Pending;
+            }
+            input.extend_from_slice(arrived.filled());
+            let read = arrived.filled().len();
+            // Secrets come this way too.
+            arrived.filled_mut().zeroize();
+            Poll::Ready(Ok::<_, io::Error>(read))
+        });
+        if read.await? == 0 { Err(WireError::Closed) } else { Ok(()) }
     }
 
     /// Takes a whole line, without its CRLF, if one has arrived. `max` bounds its length.
@@ -156,13 +176,17 @@ impl Wire {
 
     /// Takes between 1 and `most` octets, waiting for them if there are none.
     pub async fn some(&mut self, most: u64) -> Result<Vec<u8>, WireError> {
+        self.piece(most).await.map(<[u8]>::to_vec)
+    }
+
+    /// The same for who needs them for a moment only.
+    pub async fn piece(&mut self, most: u64) -> Result<&[u8], WireError> {
         if self.buffered().is_empty() {
             self.fill().await?;
         }
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.buffered().len());
-        let taken = self.buffered().get(..most).unwrap_or_default().to_vec();
-        self.start += most;
-        Ok(taken)
+        let from = self.start;
+        self.start += usize::try_from(most).unwrap_or(usize::MAX).min(self.buffered().len());
+        Ok(self.input.get(from..self.start).unwrap_or_default())
     }
 
     /// Takes exactly `length` octets. The caller has bounded `length`.
@@ -170,15 +194,20 @@ impl Wire {
         let mut taken = Vec::new();
         while (taken.len() as u64) < length {
             let rest = length - taken.len() as u64;
-            taken.extend(self.some(rest).await?);
+            taken.extend_from_slice(self.piece(rest).await?);
         }
         Ok(taken)
     }
 
     /// Queues bytes to be sent; sends when enough have gathered, so that a slow reader holds back a fast writer.
     pub async fn queue(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        if self.gather(bytes) { self.flush().await } else { Ok(()) }
+    }
+
+    /// Queues bytes; says whether enough have gathered to be sent.
+    pub fn gather(&mut self, bytes: &[u8]) -> bool {
         self.output.extend_from_slice(bytes);
-        if self.output.len() >= CHUNK { self.flush().await } else { Ok(()) }
+        self.output.len() >= CHUNK
     }
 
     /// Sends what is queued. May be cancelled: what follows then begins where the sending stopped.

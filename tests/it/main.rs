@@ -27,6 +27,7 @@ mod imap_bounds;
 mod imap_transcripts;
 mod imap_upstream;
 mod mail_doors;
+mod many_sessions;
 mod mechanism_pin;
 mod metadata;
 mod mtls;

@@ -38,9 +38,9 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     }
     let mut rest = literal.length;
     while rest > 0 {
-        let chunk = desk.client.some(rest).await?;
+        let chunk = desk.client.piece(rest).await?;
         rest -= chunk.len() as u64;
-        desk.upstream.queue(&chunk).await.map_err(|_| upstream_lost())?;
+        desk.upstream.queue(chunk).await.map_err(|_| upstream_lost())?;
     }
     // One message a command: MULTIAPPEND is not offered, and what else could follow is not understood.
     if !desk.client.line(2).await?.is_empty() {
@@ -60,7 +60,7 @@ async fn swallow(desk: &mut Desk, literal: Literal) -> Result<(), End> {
     }
     let mut rest = literal.length;
     while rest > 0 {
-        rest -= desk.client.some(rest).await?.len() as u64;
+        rest -= desk.client.piece(rest).await?.len() as u64;
     }
     if desk.client.line(2).await?.is_empty() { Ok(()) } else { Err(End::Bye("malformed APPEND".to_owned())) }
 }

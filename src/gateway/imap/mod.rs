@@ -82,9 +82,10 @@ pub async fn serve(
     mode: ListenerMode,
     shutdown: CancellationToken,
 ) {
-    let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
+    // In a box that goes before the session begins: what a login needs is not held through hours of work.
+    let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
     let outcome = tokio::select! {
-        outcome = login => outcome,
+        outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome,
         () = shutdown.cancelled() => return,
     };
     let Ok(Some((client, session, upstream))) = outcome else { return };

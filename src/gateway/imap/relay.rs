@@ -73,7 +73,8 @@ pub(super) async fn unasked(desk: &mut Desk) -> Result<bool, End> {
     let Some(line) = desk.upstream.take_part(MAX_LINE).map_err(|_| upstream_lost())? else { return Ok(false) };
     match response::kind(&line.bytes) {
         Kind::Tagged(..) | Kind::Continuation | Kind::Malformed => Err(upstream_lost()),
-        _ => untagged(desk, line).await.map(|()| true),
+        // In a box: a session that waits does not hold what this needs.
+        _ => Box::pin(untagged(desk, line)).await.map(|()| true),
     }
 }
 
@@ -131,10 +132,10 @@ async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Result<(), End> 
         };
         let mut rest = literal.length;
         while rest > 0 {
-            let chunk = desk.upstream.some(rest).await.map_err(|_| upstream_lost())?;
+            let chunk = desk.upstream.piece(rest).await.map_err(|_| upstream_lost())?;
             rest -= chunk.len() as u64;
             if is_shown {
-                desk.client.queue(&chunk).await?;
+                desk.client.queue(chunk).await?;
             }
         }
         line = next(desk).await?;

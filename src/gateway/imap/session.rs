@@ -68,6 +68,11 @@ pub(super) async fn run(
         }
         () = shutdown.cancelled() => (End::Bye(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
+    Box::pin(finish(desk, end, reason)).await;
+}
+
+/// Says goodbye to both sides and records the end.
+async fn finish(mut desk: Desk, end: End, reason: &str) {
     let end = if desk.mid_response { End::Quiet } else { end };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), desk.upstream.send(b"w9 LOGOUT\r\n")).await;
     say_goodbye(&mut desk.client, end).await;
@@ -133,6 +138,12 @@ impl Desk {
                 filled = self.upstream.fill() => filled.map_err(|_| upstream_lost())?,
             }
         };
+        // In a box: what a command needs is not held while none is there.
+        Box::pin(self.judge(line)).await
+    }
+
+    /// One command, of which the first line is there.
+    async fn judge(&mut self, line: Vec<u8>) -> Result<(), End> {
         let Some((tag, _)) = framing::split_tag(&line) else { return self.bad("*").await };
         let tag = tag.to_owned();
         match input::rest_of(&mut self.client, line, Budget::AFTER_LOGIN, true).await? {

@@ -119,7 +119,11 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
 
 /// Queues a piece of the message; an upstream that takes nothing for long is gone.
 async fn queue(upstream: &mut Wire, bytes: &[u8]) -> Option<()> {
-    tokio::time::timeout(BLOCK_TIMEOUT, upstream.queue(bytes)).await.ok()?.ok()
+    if upstream.gather(bytes) {
+        tokio::time::timeout(BLOCK_TIMEOUT, upstream.flush()).await.ok()?.ok()
+    } else {
+        Some(())
+    }
 }
 
 /// What goes before the body: a trace line, what RFC 6409 section 8 lets us add, the header as given without Bcc.

@@ -43,6 +43,10 @@ impl From<WireError> for End {
 
 /// One line of the tool, within the time it has.
 async fn next_line(client: &mut Wire, max: usize) -> Result<Result<Vec<u8>, WireError>, End> {
+    // A message has many lines: no clock is asked for one that is there.
+    if let Some(line) = client.take_line(max).transpose() {
+        return Ok(line);
+    }
     let late = |_| End::Say("421 4.4.2 nothing was sent for five minutes".to_owned());
     tokio::time::timeout(IDLE_TIMEOUT, client.line(max)).await.map_err(late)
 }
@@ -69,9 +73,9 @@ pub async fn serve(
     mode: ListenerMode,
     shutdown: CancellationToken,
 ) {
-    let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
+    let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
     let outcome = tokio::select! {
-        outcome = login => outcome,
+        outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome,
         () = shutdown.cancelled() => return,
     };
     let Ok(Some((client, session))) = outcome else { return };
@@ -86,7 +90,7 @@ async fn say_goodbye(client: &mut Wire, end: End) {
     // What the tool had sent on is taken off the socket: closing over it would make the network drop our last word.
     let rest = async {
         for _ in 0..64 {
-            if client.some(u64::MAX).await.is_err() {
+            if client.piece(u64::MAX).await.is_err() {
                 return;
             }
         }

@@ -270,7 +270,8 @@ pub(crate) fn https(port: u16, ca: &Path, head: &str, body: &str) -> Option<Answ
     Some(Answer { status, head: lines.join("\n"), body })
 }
 
-fn tls_settings(ca: &Path) -> ClientConfig {
+/// Settings that trust `ca` alone.
+pub(crate) fn tls_settings(ca: &Path) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let pem = fs::read(ca).expect("read the CA");
     for certificate in CertificateDer::pem_slice_iter(&pem) {
