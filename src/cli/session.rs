@@ -3,14 +3,21 @@
 use clap::{Args, Subcommand};
 use reqwest::Method;
 
+use crate::cli::freeze::Reached;
 use crate::cli::manage::{Call, segment};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Session {
     /// Running sessions of all nodes
     List,
-    /// End one, at once
-    Kill { id: String },
+    /// End one, or all of a client, of a mailbox or by a protocol, at once, on every node
+    Kill {
+        /// Id of a session
+        #[arg(required_unless_present = "Reached", conflicts_with = "Reached")]
+        id: Option<String>,
+        #[command(flatten)]
+        reached: Option<Reached>,
+    },
 }
 
 impl Session {
@@ -18,7 +25,21 @@ impl Session {
     pub(super) fn call(self) -> Call {
         match self {
             Self::List => (Method::GET, "/sessions".to_owned(), None),
-            Self::Kill { id } => (Method::DELETE, format!("/sessions/{}", segment(&id)), None),
+            Self::Kill { id: Some(id), .. } => (Method::DELETE, format!("/sessions/{}", segment(&id)), None),
+            Self::Kill { id: None, reached } => {
+                let mut query = form_urlencoded::Serializer::new(String::new());
+                if let Some(Reached { client, mailbox, protocol, all }) = reached {
+                    for (name, value) in [("client", client), ("mailbox", mailbox), ("protocol", protocol)] {
+                        if let Some(value) = value {
+                            query.append_pair(name, &value);
+                        }
+                    }
+                    if all {
+                        query.append_pair("all", "true");
+                    }
+                }
+                (Method::DELETE, format!("/sessions?{}", query.finish()), None)
+            }
         }
     }
 }

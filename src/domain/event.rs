@@ -81,8 +81,12 @@ codes! {
     LoginRefused = "login.refused";
     /// A session ended.
     SessionEnded = "session.ended";
-    /// An operator ended a session.
+    /// An operator ended a session, or all of a client, mailbox or protocol.
     SessionKilled = "session.killed";
+    /// Tools were frozen: the graded kill switch.
+    FreezeAdded = "freeze.added";
+    /// A freeze ended: an operator ended it, or its time was over.
+    FreezeEnded = "freeze.ended";
     /// A command was refused by policy; carries the verdict id.
     CommandDenied = "command.denied";
     /// A token or password was presented without TLS and must be taken for known to others (GW-03).

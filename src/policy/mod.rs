@@ -1,11 +1,15 @@
 //! Pure decisions: may this command be done under these rights? One table per protocol.
 
+mod freeze;
 pub mod imap;
 pub mod smtp;
 
 use crate::domain::address::MailAddress;
 use crate::domain::bounds::Bounds;
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::session::Protocol;
+
+pub use crate::policy::freeze::while_frozen;
 
 /// What a session may do: token and grant taken together.
 #[derive(Clone, Debug)]
@@ -48,6 +52,9 @@ pub struct Denial {
 }
 
 impl Denial {
+    /// The rule of what a freeze refuses.
+    pub const FROZEN: &'static str = "freeze";
+
     fn scope(asked: &str, needs: Scope) -> Self {
         Self {
             rule: "scope",
@@ -64,6 +71,11 @@ impl Denial {
     fn rule(rule: &'static str, asked: &str, text: &str) -> Self {
         Self { rule, needs: None, asked: asked.to_owned(), text: text.to_owned() }
     }
+}
+
+/// The protocol that `command` belongs to, in the forms that [`explain`] takes.
+pub fn protocol_of(command: &str) -> Protocol {
+    if smtp::is_command(command) { Protocol::Smtp } else { Protocol::Imap }
 }
 
 /// What `command` would get under these rights: an IMAP command without its tag, or `MAIL FROM:<address>` / `RCPT TO:<address>`.

@@ -16,9 +16,10 @@ use crate::domain::clock::Clock;
 use crate::domain::grant::Grant;
 use crate::domain::id::ClientId;
 use crate::domain::mailbox::Mailbox;
+use crate::registry::freeze_board::FreezeBoard;
 
 /// How long rows count after the moment before they were asked for. A quarter of what a revocation may take to reach every node.
-const MAX_AGE: Duration = Duration::from_millis(250);
+pub(in crate::registry) const MAX_AGE: Duration = Duration::from_millis(250);
 /// Most entries of each kind. One CPU issues no more tokens than this within a few times [`MAX_AGE`].
 const MAX_ENTRIES: usize = 1024;
 
@@ -38,12 +39,13 @@ struct Shelves {
     proofs: Shelf<ClientId, Proof>,
     standings: Shelf<(ClientId, MailAddress), Footing>,
     meant: Shelf<ClientId, Meant>,
+    freezes: FreezeBoard,
 }
 
 impl View {
     pub(in crate::registry) fn new(clock: &Clock) -> Self {
         let (proofs, standings, meant) = (Shelf::new(clock), Shelf::new(clock), Shelf::new(clock));
-        Self(Arc::new(Shelves { proofs, standings, meant }))
+        Self(Arc::new(Shelves { proofs, standings, meant, freezes: FreezeBoard::new(clock) }))
     }
 
     pub(in crate::registry) fn proofs(&self) -> &Shelf<ClientId, Proof> {
@@ -58,11 +60,16 @@ impl View {
         &self.0.meant
     }
 
+    pub(in crate::registry) fn freezes(&self) -> &FreezeBoard {
+        &self.0.freezes
+    }
+
     /// Forgets everything, also what is being read now.
     pub(in crate::registry) fn empty(&self) {
         self.0.proofs.empty();
         self.0.standings.empty();
         self.0.meant.empty();
+        self.0.freezes.expire();
     }
 }
 

@@ -179,7 +179,7 @@ async fn listed(desk: &mut Desk, line: Vec<u8>) -> Result<(), End> {
 
 /// The response as the tool may see it.
 fn shown(desk: &Desk, whole: &[u8]) -> Option<Vec<u8>> {
-    let bounds = &desk.session.rights.bounds;
+    let bounds = desk.session.bounds();
     if bounds.folders.is_none() {
         return Some(whole.to_vec());
     }
