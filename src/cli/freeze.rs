@@ -9,6 +9,7 @@ use crate::domain::freeze::Level;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[group(id = "freezing")]
 pub(super) struct Freeze {
     #[command(subcommand)]
     command: Option<FreezeCommand>,
@@ -34,19 +35,19 @@ enum FreezeCommand {
 /// What is reached: what all that is named has in common, or everything.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
-pub(super) struct Reached {
+struct Reached {
     /// Client: id or name
     #[arg(long)]
-    pub(super) client: Option<String>,
+    client: Option<String>,
     /// Mailbox: id or address
     #[arg(long)]
-    pub(super) mailbox: Option<String>,
+    mailbox: Option<String>,
     /// imap or smtp
     #[arg(long)]
-    pub(super) protocol: Option<String>,
+    protocol: Option<String>,
     /// Everything
     #[arg(long, conflicts_with_all = ["client", "mailbox", "protocol"])]
-    pub(super) all: bool,
+    all: bool,
 }
 
 #[derive(Debug, Args)]

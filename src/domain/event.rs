@@ -81,8 +81,10 @@ codes! {
     LoginRefused = "login.refused";
     /// A session ended.
     SessionEnded = "session.ended";
-    /// An operator ended a session, or all of a client, mailbox or protocol.
+    /// An operator ended a session.
     SessionKilled = "session.killed";
+    /// An operator ended all sessions of a client, of a mailbox or by a protocol.
+    SessionsKilled = "sessions.killed";
     /// Tools were frozen: the graded kill switch.
     FreezeAdded = "freeze.added";
     /// A freeze ended: an operator ended it, or its time was over.

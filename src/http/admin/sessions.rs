@@ -128,7 +128,7 @@ pub(super) async fn kill_all(caller: Caller<Guards>, Query(asked): Query<Chosen>
     let registry = caller.registry();
     let named = target(registry, asked.client.as_deref(), asked.mailbox.as_deref(), asked.protocol).await?;
     let target = chosen(named, asked.all)?;
-    let mut event = AuditEvent::new(EventCode::SessionKilled, caller.actor(), Outcome::Success)
+    let mut event = AuditEvent::new(EventCode::SessionsKilled, caller.actor(), Outcome::Success)
         .detail("protocol", target.protocol.map_or("all", Protocol::as_str));
     event.client_id.clone_from(&target.client);
     event.mailbox_id.clone_from(&target.mailbox);
