@@ -29,6 +29,8 @@ mod breaker_tests;
 #[cfg(test)]
 mod changes_tests;
 #[cfg(test)]
+mod freeze_tests;
+#[cfg(test)]
 mod handle_tests;
 #[cfg(test)]
 mod key_tests;

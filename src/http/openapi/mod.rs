@@ -92,7 +92,7 @@ fn complete(described: &OpenApi) -> Value {
     })
 }
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("mailbox", "Shared mailboxes and their credentials"),
     ("client", "Registered tools and their secrets"),
     ("grant", "Which client may do what in which mailbox"),
