@@ -8,6 +8,7 @@ use crate::cli::api::{Api, Target};
 use crate::cli::apply::Apply;
 use crate::cli::audit::Audit;
 use crate::cli::client::Client;
+use crate::cli::freeze::{Freeze, Thaw};
 use crate::cli::grant::Grant;
 use crate::cli::key::Key;
 use crate::cli::mailbox::Mailbox;
@@ -76,6 +77,20 @@ pub(super) enum Manage {
         #[command(flatten)]
         common: Common,
     },
+    /// Stop what tools do: no new tokens, reading only, no new sessions, or everything at once
+    Freeze {
+        #[command(flatten)]
+        freeze: Freeze,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// End freezes
+    Thaw {
+        #[command(flatten)]
+        thaw: Thaw,
+        #[command(flatten)]
+        common: Common,
+    },
     /// The keys that sign access tokens
     Key {
         #[command(subcommand)]
@@ -111,6 +126,8 @@ pub(super) async fn execute(command: Manage) -> anyhow::Result<()> {
         Manage::Operator { command, common } => (common, command.call()),
         Manage::Session { command, common } => (common, command.call()),
         Manage::Revoke { revoke, common } => (common, revoke.call()),
+        Manage::Freeze { freeze, common } => (common, freeze.call()),
+        Manage::Thaw { thaw, common } => (common, thaw.call()),
         Manage::Key { command, common } => (common, command.call()),
         Manage::Apply { apply, common } => return apply.run(&common).await,
         Manage::Audit { command, common } => {

@@ -7,6 +7,7 @@ mod audit;
 mod audit_offline;
 mod client;
 mod client_auth;
+mod freeze;
 mod grant;
 mod key;
 mod mailbox;

@@ -9,8 +9,29 @@ use crate::cli::manage::{Call, segment};
 pub(super) enum Session {
     /// Running sessions of all nodes
     List,
-    /// End one, at once
-    Kill { id: String },
+    /// End one, or all of a client, of a mailbox or by a protocol, at once, on every node
+    Kill(Chosen),
+}
+
+/// One session, or all that have in common what is named.
+#[derive(Debug, Args)]
+#[group(id = "chosen", required = true, multiple = true)]
+pub(super) struct Chosen {
+    /// Id of a session
+    #[arg(conflicts_with_all = ["client", "mailbox", "protocol", "all"])]
+    id: Option<String>,
+    /// Client: id or name
+    #[arg(long)]
+    client: Option<String>,
+    /// Mailbox: id or address
+    #[arg(long)]
+    mailbox: Option<String>,
+    /// imap or smtp
+    #[arg(long)]
+    protocol: Option<String>,
+    /// Every session
+    #[arg(long, conflicts_with_all = ["client", "mailbox", "protocol"])]
+    all: bool,
 }
 
 impl Session {
@@ -18,8 +39,26 @@ impl Session {
     pub(super) fn call(self) -> Call {
         match self {
             Self::List => (Method::GET, "/sessions".to_owned(), None),
-            Self::Kill { id } => (Method::DELETE, format!("/sessions/{}", segment(&id)), None),
+            Self::Kill(chosen) => (Method::DELETE, chosen.path(), None),
         }
+    }
+}
+
+impl Chosen {
+    fn path(&self) -> String {
+        if let Some(id) = &self.id {
+            return format!("/sessions/{}", segment(id));
+        }
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [("client", &self.client), ("mailbox", &self.mailbox), ("protocol", &self.protocol)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        if self.all {
+            query.append_pair("all", "true");
+        }
+        format!("/sessions?{}", query.finish())
     }
 }
 

@@ -83,6 +83,12 @@ codes! {
     SessionEnded = "session.ended";
     /// An operator ended a session.
     SessionKilled = "session.killed";
+    /// An operator ended all sessions of a client, of a mailbox or by a protocol.
+    SessionsKilled = "sessions.killed";
+    /// Tools were frozen: the graded kill switch.
+    FreezeAdded = "freeze.added";
+    /// A freeze ended: an operator ended it, or its time was over.
+    FreezeEnded = "freeze.ended";
     /// A command was refused by policy; carries the verdict id.
     CommandDenied = "command.denied";
     /// A token or password was presented without TLS and must be taken for known to others (GW-03).

@@ -108,6 +108,8 @@ ids! {
     GrantId = "gra_";
     /// A person or automation who manages Mailwarden.
     OperatorId = "ope_";
+    /// A freeze: the graded kill switch.
+    FreezeId = "frz_";
     /// A gateway session: one connection of a tool, from accept to end.
     SessionId = "ses_";
     /// One refused command; `grant explain --verdict` looks it up.

@@ -12,6 +12,7 @@ pub mod entropy;
 pub mod event;
 pub mod fault;
 pub mod folder;
+pub mod freeze;
 pub mod grant;
 pub mod handle;
 pub mod id;

@@ -70,6 +70,8 @@ pub enum EndReason {
     Killed,
     /// Tokens of its client or mailbox were revoked, or its grant no longer stands.
     Revoked,
+    /// A freeze of the level `cut` reaches it.
+    Frozen,
     /// It reached its grant's `session_ttl`, or the grant expired.
     Expired,
     /// The service is stopping.
@@ -82,6 +84,7 @@ impl EndReason {
         match self {
             Self::Killed => "killed",
             Self::Revoked => "revoked",
+            Self::Frozen => "frozen",
             Self::Expired => "expired",
             Self::Shutdown => "shutdown",
         }

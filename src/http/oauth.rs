@@ -119,6 +119,7 @@ pub(super) fn refused(fault: &OauthError, request_id: &RequestId) -> Response {
         | OauthError::InvalidScope
         | OauthError::InvalidTarget
         | OauthError::InvalidAuthorizationDetails
+        | OauthError::Frozen(_)
         | OauthError::InvalidDpopProof(_)
         | OauthError::UseDpopNonce => StatusCode::BAD_REQUEST,
     };
@@ -189,7 +190,7 @@ mod tests {
     use crate::domain::id::RequestId;
     use crate::oauth::OauthError;
 
-    const VARIANTS: usize = 12;
+    const VARIANTS: usize = 13;
 
     /// Numbers the variants; the compiler asks for a new one here, and then the grid asks for its row.
     fn number(error: &OauthError) -> usize {
@@ -205,6 +206,7 @@ mod tests {
             OauthError::UseDpopNonce => 8,
             OauthError::SlowDown { .. } => 9,
             OauthError::TemporarilyUnavailable => 10,
+            OauthError::Frozen(_) => 11,
             OauthError::ServerError => VARIANTS - 1,
         }
     }
@@ -225,6 +227,7 @@ mod tests {
             (OauthError::InvalidScope, 400, "invalid_scope", None, None),
             (OauthError::InvalidTarget, 400, "invalid_target", None, None),
             (OauthError::InvalidAuthorizationDetails, 400, "invalid_authorization_details", None, None),
+            (OauthError::Frozen("frz_0123456789ab".parse().unwrap()), 400, "access_denied", None, None),
             (OauthError::InvalidDpopProof("what is wrong"), 400, "invalid_dpop_proof", None, None),
             (OauthError::UseDpopNonce, 400, "use_dpop_nonce", None, None),
             (OauthError::SlowDown { retry_after: 7 }, 429, "slow_down", None, Some("7")),

@@ -14,14 +14,17 @@ use crate::domain::details::MailboxDetails;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::id::ClientId;
+use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::Secret;
+use crate::domain::session::Protocol;
 use crate::domain::token::Binding;
 use crate::oauth::bound::thumbprint;
 use crate::oauth::dpop::Occasion;
 use crate::oauth::handle::Claimed;
 use crate::oauth::request::{GrantType, TokenRequest};
 use crate::oauth::{IssuedToken, OauthError, Origin, TokenKind, TokenService, narrow};
+use crate::registry::RegistryError;
 
 impl TokenService {
     pub(super) async fn issue(
@@ -44,6 +47,9 @@ impl TokenService {
         if !grant.bounds.allow_source(origin.source) {
             return Err(OauthError::InvalidTarget);
         }
+        let by = request.handle.as_ref().map(|wanted| std::slice::from_ref(&wanted.protocol));
+        let by = by.or(grant.bounds.protocols.as_deref());
+        self.must_not_be_frozen(client, mailbox, by).await?;
         let scopes = narrowed(grant.scopes, request.scope.as_deref())?;
         let details = narrow::details(request.details.as_deref(), &grant.bounds, mailbox)?;
         let binding = self.binding(client, request, origin).await?;
@@ -55,7 +61,9 @@ impl TokenService {
                 return Err(OauthError::InvalidRequest("a handle is neither bound, narrowed nor pinned to its source"));
             }
             let claimed = Claimed { mailbox: mailbox.clone(), grant: grant.clone(), scopes, issued_at, expires_in };
-            return self.issue_handle(wanted, claimed, origin).await;
+            let issued = self.issue_handle(wanted, claimed, origin).await?;
+            self.must_not_be_frozen(client, mailbox, by).await?;
+            return Ok(issued);
         }
         let token_id = token_id(&parts.entropy);
         let mut event = AuditEvent::new(EventCode::TokenIssued, Actor::Client(client.id.clone()), Outcome::Success)
@@ -95,6 +103,8 @@ impl TokenService {
         let token = parts.keyset.sign(client.token_alg, &claims);
         recording.durable().await.map_err(unavailable)?;
         let token = token.ok_or(OauthError::ServerError)?;
+        // Once more: no token goes out after a freeze, however long its record took.
+        self.must_not_be_frozen(client, mailbox, by).await?;
         Ok(IssuedToken {
             token: Secret::from_text(token),
             expires_in,
@@ -102,6 +112,18 @@ impl TokenService {
             binding,
             details,
             kind: TokenKind::Bearer,
+        })
+    }
+
+    async fn must_not_be_frozen(
+        &self,
+        client: &Client,
+        mailbox: &Mailbox,
+        by: Option<&[Protocol]>,
+    ) -> Result<(), OauthError> {
+        self.0.registry.may_take_token(client, mailbox, by).await.map_err(|error| match error {
+            RegistryError::Frozen(id) => OauthError::Frozen(id),
+            error => OauthError::of(&error, OauthError::ServerError),
         })
     }
 

@@ -28,7 +28,7 @@ use crate::domain::details::MailboxDetails;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
-use crate::domain::id::{ClientId, RequestId};
+use crate::domain::id::{ClientId, FreezeId, RequestId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::throttle::Throttle;
@@ -122,6 +122,9 @@ pub enum OauthError {
     /// `authorization_details` are malformed, of a type that is not served, or wider than the grant.
     #[error("authorization_details must be one element of the type mailbox, all of it within the grant")]
     InvalidAuthorizationDetails,
+    /// A freeze stops the issue of tokens.
+    #[error("no token is issued: access is frozen for now (freeze {0})")]
+    Frozen(FreezeId),
     /// The proof of possession is missing or not good (RFC 9449 section 5).
     #[error("{0}")]
     InvalidDpopProof(&'static str),
@@ -153,6 +156,7 @@ impl OauthError {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidAuthorizationDetails => "invalid_authorization_details",
+            Self::Frozen(_) => "access_denied",
             Self::InvalidDpopProof(_) => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
             Self::SlowDown { .. } => "slow_down",

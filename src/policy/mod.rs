@@ -1,5 +1,6 @@
 //! Pure decisions: may this command be done under these rights? One table per protocol.
 
+mod freeze;
 pub mod imap;
 pub mod pop3;
 pub mod smtp;
@@ -7,6 +8,9 @@ pub mod smtp;
 use crate::domain::address::MailAddress;
 use crate::domain::bounds::Bounds;
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::session::Protocol;
+
+pub use crate::policy::freeze::while_frozen;
 
 /// What a session may do: token and grant taken together.
 #[derive(Clone, Debug)]
@@ -49,6 +53,9 @@ pub struct Denial {
 }
 
 impl Denial {
+    /// The rule of what a freeze refuses.
+    pub const FROZEN: &'static str = "freeze";
+
     fn scope(asked: &str, needs: Scope) -> Self {
         Self {
             rule: "scope",
@@ -64,6 +71,17 @@ impl Denial {
 
     fn rule(rule: &'static str, asked: &str, text: &str) -> Self {
         Self { rule, needs: None, asked: asked.to_owned(), text: text.to_owned() }
+    }
+}
+
+/// The protocol that `command` belongs to, in the forms that [`explain`] takes.
+pub fn protocol_of(command: &str) -> Protocol {
+    if smtp::is_command(command) {
+        Protocol::Smtp
+    } else if pop3::is_command(command) {
+        Protocol::Pop3
+    } else {
+        Protocol::Imap
     }
 }
 

@@ -33,6 +33,10 @@ pub fn decide(rights: &Rights, command: Command) -> Result<Permit<Command>, Deni
     if rights.scopes.allows(needed) { Ok(Permit(command)) } else { Err(Denial::scope(command.name(), needed)) }
 }
 
+pub(super) fn is_command(line: &str) -> bool {
+    verb(line.as_bytes()).is_some_and(|(verb, rest)| Command::parse(&verb, rest).is_some())
+}
+
 /// What a line like `RETR 1` would get; `None` when it is no command of POP3. `LIST` with two arguments is IMAP's.
 pub(super) fn explain(rights: &Rights, line: &str) -> Option<Result<(), Denial>> {
     let (verb, rest) = verb(line.as_bytes())?;

@@ -32,11 +32,21 @@ pub fn recipient(rights: &Rights, address: MailAddress) -> Result<Permit<MailAdd
 
 /// Decides the addresses that a message's header names as its author or sender.
 pub fn header(rights: &Rights, authors: &[MailAddress]) -> Result<(), Denial> {
+    if !rights.scopes.allows(Scope::Send) {
+        return Err(Denial::scope("DATA", Scope::Send));
+    }
     if authors.iter().all(|address| rights.bounds.allow_sender(address, &rights.mailbox)) {
         Ok(())
     } else {
         Err(Denial::rule("header-sender", "DATA", "From or Sender names an address outside the grant's bounds"))
     }
+}
+
+/// Whether `command` is one of the two that [`explain`] takes.
+pub(super) fn is_command(command: &str) -> bool {
+    ["MAIL FROM:", "RCPT TO:"]
+        .iter()
+        .any(|word| command.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word)))
 }
 
 /// What `MAIL FROM:<a>` or `RCPT TO:<a>` would get; `None` when `command` is neither.

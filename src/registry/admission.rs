@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::domain::bounds::Bounds;
 use crate::domain::client::Client;
 use crate::domain::clock::Timestamp;
+use crate::domain::freeze::{Act, Freezes};
 use crate::domain::grant::Grant;
 use crate::domain::id::GrantId;
 use crate::domain::mailbox::Mailbox;
@@ -38,7 +39,8 @@ impl Registry {
     /// ago will do for a yes; who acts on it asks [`Registry::admit_now`] in the end.
     pub async fn admit(&self, claims: &Claims, protocol: Protocol, source: IpAddr) -> Result<Admitted, RegistryError> {
         let footing = self.grant_seen(&claims.client_id, &claims.mailbox).await?;
-        match self.judged(&footing, claims, protocol, source) {
+        let freezes = self.freezes_seen().await?;
+        match self.judged(&footing, &freezes, claims, (protocol, source)) {
             Ok(admitted) if !self.is_revoked(&claims.token_id).await? => Ok(admitted),
             Ok(_) | Err(_) => self.admit_now(claims, protocol, source).await,
         }
@@ -52,7 +54,8 @@ impl Registry {
         source: IpAddr,
     ) -> Result<Admitted, RegistryError> {
         let footing = self.grant_for(&claims.client_id, &claims.mailbox).await?;
-        let admitted = self.judged(&footing, claims, protocol, source)?;
+        let freezes = self.freezes_now().await?;
+        let admitted = self.judged(&footing, &freezes, claims, (protocol, source))?;
         if self.is_revoked(&claims.token_id).await? { Err(RegistryError::Denied) } else { Ok(admitted) }
     }
 
@@ -78,15 +81,22 @@ impl Registry {
     fn judged(
         &self,
         footing: &Footing,
+        freezes: &Freezes,
         claims: &Claims,
-        protocol: Protocol,
-        source: IpAddr,
+        (protocol, source): (Protocol, IpAddr),
     ) -> Result<Admitted, RegistryError> {
         let admitted = self.opened(footing, claims)?;
         let bounded = admitted.bounds.allow_source(source)
             && admitted.bounds.allow_moved(claims.source, source)
             && admitted.bounds.allow_protocol(protocol);
-        if bounded { Ok(admitted) } else { Err(RegistryError::Denied) }
+        if !bounded {
+            return Err(RegistryError::Denied);
+        }
+        let place = (&admitted.client.id, &admitted.mailbox.id, protocol);
+        match freezes.stopping(Act::OpenSession, place, self.clock.now()) {
+            Some(freeze) => Err(RegistryError::Frozen(freeze.id.clone())),
+            None => Ok(admitted),
+        }
     }
 
     /// What of its scopes a token still has, when it is in its time, nothing was revoked since, and there is any.
@@ -127,6 +137,9 @@ impl Registry {
             tick.tick().await;
             if let Err(error) = self.check_sessions(&mut seen, &mut ends).await {
                 tracing::warn!(%error, "running sessions could not be checked against their grants");
+            }
+            if let Err(error) = self.heed_freezes().await {
+                tracing::warn!(%error, "running sessions could not be checked for freezes");
             }
             if let Err(error) = self.heed_revocations(&mut heeded).await {
                 tracing::warn!(%error, "running sessions could not be checked for revoked tokens");

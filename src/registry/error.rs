@@ -2,6 +2,7 @@
 
 use crate::audit::AuditError;
 use crate::domain::fault::{Classify, Fault};
+use crate::domain::id::FreezeId;
 use crate::store::StoreError;
 use crate::vault::VaultError;
 
@@ -17,6 +18,9 @@ pub enum RegistryError {
     /// No active, intact grant covers it.
     #[error("not permitted")]
     Denied,
+    /// A freeze stops it.
+    #[error("access is frozen for now (freeze {0})")]
+    Frozen(FreezeId),
     /// No such object.
     #[error("no such {0}")]
     NotFound(&'static str),
@@ -49,6 +53,7 @@ impl Classify for RegistryError {
             Self::Invalid(_) => Fault::Invalid,
             Self::Unauthenticated => Fault::Unauthenticated,
             Self::Denied => Fault::Denied,
+            Self::Frozen(_) => Fault::Unavailable,
             Self::NotFound(_) => Fault::NotFound,
             Self::Conflict(_) | Self::Stale => Fault::Conflict,
             Self::LoginFailed(_) => Fault::Upstream,
@@ -61,9 +66,12 @@ impl Classify for RegistryError {
 
     fn public(&self) -> String {
         match self {
-            Self::Invalid(_) | Self::NotFound(_) | Self::Conflict(_) | Self::Stale | Self::LoginFailed(_) => {
-                self.to_string()
-            }
+            Self::Invalid(_)
+            | Self::Frozen(_)
+            | Self::NotFound(_)
+            | Self::Conflict(_)
+            | Self::Stale
+            | Self::LoginFailed(_) => self.to_string(),
             Self::Store(StoreError::Conflict) => StoreError::Conflict.to_string(),
             Self::Unauthenticated
             | Self::Denied

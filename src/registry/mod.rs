@@ -7,6 +7,8 @@ mod breaker;
 mod changes;
 mod clients;
 mod error;
+mod freeze_board;
+mod freezes;
 mod grants;
 mod handles;
 mod hidden;
@@ -28,6 +30,8 @@ mod breaker_tests;
 #[cfg(test)]
 mod changes_tests;
 #[cfg(test)]
+mod freeze_tests;
+#[cfg(test)]
 mod handle_tests;
 #[cfg(test)]
 mod introspection_tests;
@@ -45,6 +49,8 @@ pub use crate::registry::breaker::{Knock, Verdict};
 pub use crate::registry::changes::{ClientTerms, GrantTerms, Version};
 pub use crate::registry::clients::{MAX_OVERLAP_SECS, NewClient};
 pub use crate::registry::error::RegistryError;
+pub use crate::registry::freeze_board::FreezeBoard;
+pub use crate::registry::freezes::NewFreeze;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::handles::HandleDigest;
 pub use crate::registry::keys::Rotation;

@@ -76,22 +76,22 @@ impl Fields {
     fn int(&mut self) -> Option<i64> {
         self.opt_int()?
     }
-    fn time(&mut self) -> Option<Timestamp> {
+    pub(in crate::registry) fn time(&mut self) -> Option<Timestamp> {
         self.int().map(Timestamp)
     }
-    fn opt_time(&mut self) -> Option<Option<Timestamp>> {
+    pub(in crate::registry) fn opt_time(&mut self) -> Option<Option<Timestamp>> {
         Some(self.opt_int()?.map(Timestamp))
     }
-    fn opt_text(&mut self) -> Option<Option<String>> {
+    pub(in crate::registry) fn opt_text(&mut self) -> Option<Option<String>> {
         match self.0.next() {
             Some(Value::Text(value)) => Some(value),
             _ => None,
         }
     }
-    fn text(&mut self) -> Option<String> {
+    pub(in crate::registry) fn text(&mut self) -> Option<String> {
         self.opt_text()?
     }
-    fn parsed<T: std::str::FromStr>(&mut self) -> Option<T> {
+    pub(in crate::registry) fn parsed<T: std::str::FromStr>(&mut self) -> Option<T> {
         self.text()?.parse().ok()
     }
     fn bytes(&mut self) -> Option<Vec<u8>> {
@@ -105,7 +105,7 @@ impl Fields {
     }
 }
 
-fn millis(at: Option<Timestamp>) -> Value {
+pub(in crate::registry) fn millis(at: Option<Timestamp>) -> Value {
     Value::Int(at.map(|at| at.0))
 }
 

@@ -19,9 +19,10 @@ use crate::domain::clock::Clock;
 use crate::domain::grant::Grant;
 use crate::domain::id::ClientId;
 use crate::domain::mailbox::Mailbox;
+use crate::registry::freeze_board::FreezeBoard;
 
 /// How long rows count after the moment before they were asked for. A quarter of what a revocation may take to reach every node.
-const MAX_AGE: Duration = Duration::from_millis(250);
+pub(in crate::registry) const MAX_AGE: Duration = Duration::from_millis(250);
 /// Most entries of each kind. One CPU issues no more tokens than this within a few times [`MAX_AGE`].
 const MAX_ENTRIES: usize = 1024;
 
@@ -45,13 +46,15 @@ struct Shelves {
     meant: Shelf<ClientId, Meant>,
     revoked: Shelf<(), Revoked>,
     reading_revoked: Turns<()>,
+    freezes: FreezeBoard,
 }
 
 impl View {
     pub(in crate::registry) fn new(clock: &Clock) -> Self {
         let (proofs, standings, meant) = (Shelf::new(clock), Shelf::new(clock), Shelf::new(clock));
         let (revoked, reading_revoked) = (Shelf::new(clock), Turns::default());
-        Self(Arc::new(Shelves { proofs, standings, meant, revoked, reading_revoked }))
+        let freezes = FreezeBoard::new(clock);
+        Self(Arc::new(Shelves { proofs, standings, meant, revoked, reading_revoked, freezes }))
     }
 
     pub(in crate::registry) fn proofs(&self) -> &Shelf<ClientId, Proof> {
@@ -64,6 +67,10 @@ impl View {
 
     pub(in crate::registry) fn meant(&self) -> &Shelf<ClientId, Meant> {
         &self.0.meant
+    }
+
+    pub(in crate::registry) fn freezes(&self) -> &FreezeBoard {
+        &self.0.freezes
     }
 
     pub(in crate::registry) fn revoked(&self) -> &Shelf<(), Revoked> {
@@ -80,6 +87,7 @@ impl View {
         self.0.proofs.empty();
         self.0.standings.empty();
         self.0.meant.empty();
+        self.0.freezes.expire();
     }
 
     /// The same when a token was revoked: busy tools revoke one after the other, and need not read all else anew for that.

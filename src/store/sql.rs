@@ -80,6 +80,11 @@ macro_rules! sessions {
         "id, node_id, client_id, mailbox_id, mailbox, grant_id, protocol, source, started_at, ends_at, seen_at"
     };
 }
+macro_rules! freezes {
+    () => {
+        "id, level, client_id, mailbox_id, protocol, reason, made_by, created_at, thaws_at, mac"
+    };
+}
 macro_rules! revoked_tokens {
     () => {
         "jti, client_id, expires_at, revoked_at, mac"
@@ -130,7 +135,14 @@ statements! {
     SESSION_STALE = "DELETE FROM sessions WHERE seen_at < $1";
     SESSION_OTHERS = concat!("SELECT ", sessions!(), " FROM sessions WHERE node_id <> $1 AND seen_at >= $2 ORDER BY id");
     SESSION_KILL = "UPDATE sessions SET killed_at = $2 WHERE id = $1 AND seen_at >= $3 AND killed_at IS NULL";
+    SESSION_KILL_WHERE = "UPDATE sessions SET killed_at = $1 WHERE node_id <> $2 AND seen_at >= $3 AND killed_at IS NULL \
+        AND (CAST($4 AS TEXT) IS NULL OR client_id = $4) AND (CAST($5 AS TEXT) IS NULL OR mailbox_id = $5) \
+        AND (CAST($6 AS TEXT) IS NULL OR protocol = $6)";
     SESSION_KILLED = "SELECT id FROM sessions WHERE node_id = $1 AND killed_at IS NOT NULL";
+
+    FREEZE_ADD = concat!("INSERT INTO freezes (", freezes!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+    FREEZE_LIST = concat!("SELECT ", freezes!(), " FROM freezes ORDER BY id");
+    FREEZE_END = "DELETE FROM freezes WHERE id = $1";
 
     USED_ADD = "INSERT INTO used_tokens (kind, owner, digest, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     USED_SWEEP = "DELETE FROM used_tokens WHERE expires_at < $1";

@@ -220,7 +220,7 @@ fn required(code: &str) -> &'static [&'static str] {
             &["client_id", "mailbox_id", "grant_id", "source", "request_id"]
         }
         "token.issued" => &["client_id", "mailbox_id", "grant_id", "source", "request_id"],
-        "token.refused" | "revoked" => &["source", "request_id"],
+        "token.refused" | "revoked" | "freeze.added" | "freeze.ended" | "sessions.killed" => &["source", "request_id"],
         "token.revoked" => &["client_id", "mailbox_id", "source", "request_id"],
         "login.refused" => &["source"],
         "token.exposed" => &["client_id", "source"],
@@ -231,6 +231,13 @@ fn required(code: &str) -> &'static [&'static str] {
         }
         other => panic!("say here what records of {other} must name"),
     }
+}
+
+/// A freeze, its end, and an end to all sessions of a client at once.
+fn freeze_and_kill(gateway: &Gateway, client: &str) {
+    gateway.manage_ok(&["freeze", "--client", client, "--level", "cut", "--reason", "a drill"], b"");
+    gateway.manage_ok(&["thaw", "--all"], b"");
+    gateway.manage_ok(&["session", "kill", "--client", client], b"");
 }
 
 /// One scene after the other, so that everything that can be recorded is.
@@ -268,6 +275,7 @@ fn everything_happens(stage: &mut Stage) {
     // Mailboxes.
     gateway.manage_ok(&["mailbox", "test", ADDRESS], b"");
     gateway.manage_ok(&["mailbox", "set-credential", ADDRESS, "--password-stdin"], format!("{PASSWORD}\n").as_bytes());
+    freeze_and_kill(gateway, &tool.id);
     // Tokens, a session with a denial, one that is ended.
     let wrong = gateway.token_answer(&gone, "grant_type=client_credentials").expect("an answer");
     assert_eq!(wrong.status, 401);

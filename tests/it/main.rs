@@ -17,6 +17,8 @@ mod dpop;
 mod dpop_proof;
 mod fapi;
 mod framing;
+mod freeze;
+mod freeze_sockets;
 #[path = "../fuzz/targets/mod.rs"]
 mod fuzz_targets;
 mod handles;
@@ -46,6 +48,7 @@ mod refused_tokens;
 mod requirements;
 mod revoke;
 mod sasl;
+mod session_life;
 mod signing_keys;
 mod smtp_commands;
 mod smtp_data;

@@ -169,6 +169,69 @@ fn int_04_a_revoked_token_ends_its_idle_sessions_on_every_node() {
 }
 
 #[test]
+fn a_freeze_at_one_node_is_heeded_at_the_other_within_a_second() {
+    let pair = Pair::before(ScriptedImap::start, |upstream| upstream.port);
+    let tool = pair.first.add_tool("restorer", ADDRESS, "full");
+    let token = pair.second.token(&tool, ADDRESS);
+    let freeze = |level: &str| {
+        let args = ["freeze", "--client", &tool.id, "--level", level, "--reason", "a drill"];
+        pair.first.manage_ok(&args, b"");
+        Instant::now()
+    };
+    let thaw = || pair.first.manage_ok(&["thaw", "--all"], b"");
+    let status = || {
+        let form = format!("grant_type=client_credentials&resource=mailto:{ADDRESS}");
+        pair.second.token_answer(&tool, &form).expect("an answer").status
+    };
+    let mut there = pair.second.imap_session(ADDRESS, &token);
+    there.command_ok("a", "SELECT INBOX");
+    // A running session is narrowed, and widened again.
+    let store = |imap: &mut Wire, is_ok: bool| {
+        wait_for("the other node to follow", AT_ONCE, || {
+            let answer = imap.command("b", "STORE 1 +FLAGS (\\Seen)");
+            answer.last().is_some_and(|line| line.starts_with("b OK") == is_ok).then_some(())
+        });
+    };
+    freeze("read-only");
+    store(&mut there, false);
+    thaw();
+    store(&mut there, true);
+    // No token slips out at the other node, and tokens come back.
+    freeze("no-new-tokens");
+    wait_for("the other node to refuse tokens", AT_ONCE, || (status() == 400).then_some(()));
+    thaw();
+    wait_for("the other node to issue tokens", AT_ONCE, || (status() == 200).then_some(()));
+    // Its sessions end.
+    let cut = freeze("cut");
+    ended(&mut there, cut);
+    let late = pair.second.imap().command("c", &format!("LOGIN {ADDRESS} {token}"));
+    assert!(late.last().is_some_and(|line| line.starts_with("c NO [UNAVAILABLE]")), "{late:?}");
+    thaw();
+    // What ends by itself is recorded once.
+    pair.second
+        .manage_ok(&["freeze", "--client", &tool.id, "--level", "drain", "--for", "1s", "--reason", "a drill"], b"");
+    let by_timer = || {
+        let all = pair.first.audit();
+        all.iter().filter(|event| event["code"] == "freeze.ended" && event["actor"] == "system").count()
+    };
+    wait_for("the end to be recorded", PATIENCE, || (by_timer() > 0).then_some(()));
+    assert_eq!((by_timer(), status()), (1, 200));
+}
+
+#[test]
+fn a_kill_by_client_at_one_node_reaches_the_sessions_of_both() {
+    let pair = Pair::before(ScriptedImap::start, |upstream| upstream.port);
+    let token = pair.first.token(&pair.tool, ADDRESS);
+    let (mut here, mut there) = (pair.first.imap_session(ADDRESS, &token), pair.second.imap_session(ADDRESS, &token));
+    wait_for("the other node's session to be listed", PATIENCE, || (listed(&pair.first).len() == 2).then_some(()));
+    let printed = pair.first.manage_ok(&["session", "kill", "--client", &pair.tool.id, "--format", "json"], b"");
+    let killed = Instant::now();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).expect("JSON")["told"], 2);
+    ended(&mut here, killed);
+    ended(&mut there, killed);
+}
+
+#[test]
 fn the_audit_chain_that_two_nodes_write_is_whole() {
     let mut pair = Pair::start();
     std::thread::scope(|scope| {

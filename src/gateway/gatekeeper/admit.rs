@@ -18,6 +18,8 @@ use crate::registry::{Admitted, RegistryError};
 enum Doubt {
     /// What it showed is not good enough. The reason is for the audit log.
     Refused { reason: String, client: Option<ClientId> },
+    /// It is good, and a freeze keeps it out.
+    Frozen { client: ClientId, refusal: Refusal },
     /// Something of ours that must work does not.
     Failed(Refusal),
 }
@@ -28,6 +30,9 @@ impl Doubt {
     }
 
     fn from(claims: &Claims, error: &RegistryError) -> Self {
+        if matches!(error, RegistryError::Frozen(_)) {
+            return Self::Frozen { client: claims.client_id.clone(), refusal: Refusal::from(error) };
+        }
         match error.fault() {
             Fault::Unavailable | Fault::Internal => Self::Failed(Refusal::from(error)),
             _ => Self::of(claims, &error.to_string()),
@@ -39,10 +44,12 @@ impl Gatekeeper {
     /// Lets a tool in, or not. Bad token, unknown mailbox, missing grant and wrong network give the same refusal (GW-08); the
     /// difference is in the audit log.
     pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<Session, Refusal> {
-        let (reason, client) = match self.examine(attempt, protocol, peer).await {
+        let (reason, client, answer) = match self.examine(attempt, protocol, peer).await {
             Ok((claims, admitted)) => return self.let_in(attempt, protocol, peer, &claims, admitted).await,
             Err(Doubt::Failed(refusal)) => return Err(refusal),
-            Err(Doubt::Refused { reason, client }) => (reason, client),
+            Err(Doubt::Refused { reason, client }) => (reason, client, Refusal::of(Fault::Unauthenticated)),
+            // It will be good again: the tool is not told to ask its user for another one.
+            Err(Doubt::Frozen { client, refusal }) => (refusal.text.clone(), Some(client), refusal),
         };
         let mut event = AuditEvent::new(EventCode::LoginRefused, Actor::Anonymous, Outcome::Denied)
             .source(peer.address.ip())
@@ -51,7 +58,7 @@ impl Gatekeeper {
             .detail("reason", reason);
         event.client_id = client;
         self.record(event).await?;
-        Err(Refusal::of(Fault::Unauthenticated))
+        Err(answer)
     }
 
     async fn examine(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<(Claims, Admitted), Doubt> {
@@ -128,10 +135,12 @@ impl Gatekeeper {
         // The grant may have gone or changed between the first look and the registration; what was seen a moment ago does not count.
         match self.0.registry.admit_now(claims, protocol, source).await {
             Ok(again) if again.grant == admitted.grant => {}
+            Err(error @ RegistryError::Frozen(_)) => return Err(Refusal::from(&error)),
             Ok(_) | Err(_) => return Err(Refusal::of(Fault::Unauthenticated)),
         }
         let rights =
             Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
-        Ok(Session { info, rights, mailbox: admitted.mailbox, handle })
+        let freezes = self.0.registry.freeze_board().clone();
+        Ok(Session { info, mailbox: admitted.mailbox, rights, handle, freezes })
     }
 }

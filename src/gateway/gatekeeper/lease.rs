@@ -38,7 +38,14 @@ impl Gatekeeper {
         F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
     {
         let (keeper, info, mailbox) = (self.clone(), session.info.clone(), session.mailbox.clone());
-        let guarded = async move {
+        let mut ended = session.ended();
+        let told = async move {
+            if ended.wait_for(Option::is_some).await.is_err() {
+                // The tool is gone. What is under way is settled all the same.
+                std::future::pending::<()>().await;
+            }
+        };
+        let working = async move {
             let lease = match keeper.lease(&info, &mailbox).await {
                 Ok(lease) => lease,
                 Err(refusal) => return (Err(refusal), Verdict::Unclear),
@@ -50,6 +57,13 @@ impl Gatekeeper {
                     let is_refused = matches!(error, UpstreamError::Refused);
                     (Err(Refusal::of(Fault::Upstream)), if is_refused { Verdict::Refused } else { Verdict::Unclear })
                 }
+            }
+        };
+        let guarded = async move {
+            tokio::select! {
+                biased;
+                () = told => (Err(Refusal::of(Fault::Unavailable)), Verdict::Unclear),
+                outcome = working => outcome,
             }
         };
         let outcome = self.0.registry.guarded(&session.mailbox.id, Knock::Politely, guarded).await;

@@ -12,19 +12,20 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::audit::Audit;
+use crate::domain::bounds::Bounds;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
+use crate::domain::freeze::Act;
 use crate::domain::id::VerdictId;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::{EndReason, SessionInfo};
 use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
-use crate::policy::{Denial, Rights};
-use crate::registry::Registry;
-use crate::registry::SessionHandle;
+use crate::policy::{self, Denial, Rights};
+use crate::registry::{FreezeBoard, Registry, SessionHandle};
 use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
@@ -62,17 +63,30 @@ pub struct Parts {
 pub struct Session {
     /// What is known of it.
     pub info: SessionInfo,
-    /// What it may do.
-    pub rights: Rights,
     /// The mailbox it works in.
     pub mailbox: Mailbox,
+    rights: Rights,
     handle: SessionHandle,
+    freezes: FreezeBoard,
 }
 
 impl Session {
     /// Turns to a reason when the session must end.
     pub fn ended(&self) -> watch::Receiver<Option<EndReason>> {
         self.handle.ended()
+    }
+
+    /// The limits within which it works.
+    pub fn bounds(&self) -> &Bounds {
+        &self.rights.bounds
+    }
+
+    /// Decides by what it may do at this moment: its rights, or what a freeze leaves of them.
+    pub fn judge<T>(&self, decide: impl FnOnce(&Rights) -> Result<T, Denial>) -> Result<T, Denial> {
+        match self.freezes.stopping(Act::Change, &self.info) {
+            Some(freeze) => policy::while_frozen(&self.rights, &freeze.id, decide),
+            None => decide(&self.rights),
+        }
     }
 }
 

@@ -14,8 +14,8 @@ const MAX_SWALLOWED: u64 = 64 * 1024 * 1024;
 
 pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Literal) -> Result<(), End> {
     let Some(parsed) = command::parse_append(head, literal) else { return desk.bad(tag).await };
-    let decided = decide(&desk.session.rights, desk.state, parsed.body);
-    let permit = match decided {
+    let judge = |desk: &Desk| desk.session.judge(|rights| decide(rights, desk.state, parsed.body.clone()));
+    let permit = match judge(desk) {
         Ok(_) if literal.length > MAX_MESSAGE => {
             swallow(desk, literal).await?;
             return desk.answer(&format!("{tag} NO [TOOBIG] a message may hold {MAX_MESSAGE} octets")).await;
@@ -36,6 +36,7 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     if literal.is_sync {
         desk.client.send(b"+ OK\r\n").await?;
     }
+    desk.mid_command = true;
     let mut rest = literal.length;
     while rest > 0 {
         let chunk = desk.client.piece(rest).await?;
@@ -46,7 +47,13 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     if !desk.client.line(2).await?.is_empty() {
         return Err(End::Bye("only one message may be appended at a time".to_owned()));
     }
+    if let Err(denial) = judge(desk) {
+        // It was frozen since. The upstream has all but the end of the command, and loses the connection instead.
+        desk.deny(tag, &denial).await?;
+        return Err(End::Bye("[UNAVAILABLE] the message was not added, reconnect".to_owned()));
+    }
     desk.upstream.send(b"\r\n").await.map_err(|_| upstream_lost())?;
+    desk.mid_command = false;
     relay::answer(desk, tag, &ours).await.map(drop)
 }
 

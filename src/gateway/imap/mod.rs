@@ -69,6 +69,7 @@ fn refusal_text(refusal: &Refusal) -> String {
 fn last_word(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Killed | EndReason::Revoked => "[CONTACTADMIN] access revoked",
+        EndReason::Frozen => "[CONTACTADMIN] access is frozen for now",
         EndReason::Expired => "[EXPIRED] session time is over, log in again",
         EndReason::Shutdown => "[UNAVAILABLE] the service is stopping, reconnect",
     }
@@ -94,10 +95,13 @@ pub async fn serve(
 
 /// Sends the last word, if there is one, and closes.
 async fn say_goodbye(client: &mut Wire, end: End) {
-    if let End::Bye(text) = end {
-        let _ = client.queue(format!("* BYE {text}\r\n").as_bytes()).await;
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
+    let goodbye = async {
+        if let End::Bye(text) = end {
+            let _ = client.queue(format!("* BYE {text}\r\n").as_bytes()).await;
+        }
+        client.shutdown().await;
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
 }
 
 #[cfg(test)]

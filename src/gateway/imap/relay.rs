@@ -186,7 +186,7 @@ async fn with_literals(desk: &mut Desk, line: Vec<u8>) -> Result<Vec<u8>, End> {
 
 /// The response as the tool may see it.
 fn shown(desk: &Desk, whole: &[u8]) -> Option<Vec<u8>> {
-    let bounds = &desk.session.rights.bounds;
+    let bounds = desk.session.bounds();
     if bounds.folders.is_none() {
         return Some(whole.to_vec());
     }

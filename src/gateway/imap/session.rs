@@ -1,5 +1,7 @@
 //! After login: one command at a time, judged when its turn comes. Pipelined commands wait in the tool's own buffers.
 
+use std::time::Duration;
+
 use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +19,9 @@ use crate::upstream::wire::Wire;
 /// How many malformed commands one session may send in a row.
 const MAX_BAD: u32 = 20;
 
+/// How long the upstream may take to hear our goodbye.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// A session at work.
 pub(super) struct Desk {
     pub(super) gatekeeper: Gatekeeper,
@@ -29,6 +34,8 @@ pub(super) struct Desk {
     pub(super) is_selected: bool,
     /// Whether the tool is in the middle of a response: then there is no room for a last word.
     pub(super) mid_response: bool,
+    /// Whether the upstream has a part of a command: then it would take a goodbye for the rest of it.
+    pub(super) mid_command: bool,
     next_tag: u64,
     bad: u32,
 }
@@ -51,6 +58,7 @@ pub(super) async fn run(
         state: State::default(),
         is_selected: false,
         mid_response: false,
+        mid_command: false,
         next_tag: 0,
         bad: 0,
     };
@@ -72,11 +80,16 @@ pub(super) async fn run(
 }
 
 /// Says goodbye to both sides and records the end.
-async fn finish(mut desk: Desk, end: End, reason: &str) {
+async fn finish(desk: Desk, end: End, reason: &str) {
     let end = if desk.mid_response { End::Quiet } else { end };
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), desk.upstream.send(b"w9 LOGOUT\r\n")).await;
-    say_goodbye(&mut desk.client, end).await;
-    desk.gatekeeper.close(desk.session, reason).await;
+    let Desk { gatekeeper, session, mut client, mut upstream, mid_command, .. } = desk;
+    if !mid_command {
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, upstream.send(b"w9 LOGOUT\r\n")).await;
+    }
+    // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
+    drop(upstream);
+    say_goodbye(&mut client, end).await;
+    gatekeeper.close(session, reason).await;
 }
 
 impl Desk {
@@ -93,7 +106,7 @@ impl Desk {
 
     /// Bounds speak of paths, so they need to know what separates them.
     async fn learn_delimiter(&mut self) -> Result<(), End> {
-        if self.session.rights.bounds.folders.is_none() {
+        if self.session.bounds().folders.is_none() {
             return Ok(());
         }
         let tag = self.tag();
@@ -196,7 +209,8 @@ impl Desk {
             }
             body => {
                 let opens = matches!(body, CommandBody::Select { .. } | CommandBody::Examine { .. });
-                match decide(&self.session.rights, self.state, body) {
+                let state = self.state;
+                match self.session.judge(|rights| decide(rights, state, body)) {
                     Ok(permit) if matches!(permit.get(), CommandBody::Idle) => idle::run(self, tag, permit).await,
                     Ok(permit) => self.relay(tag, permit).await,
                     Err(denial) => {
@@ -264,6 +278,7 @@ impl Desk {
     /// Sends fragments, waiting where a literal has to be waited for. `false` when the upstream refused before the end; the tool has
     /// had its answer then.
     pub(super) async fn send_upstream(&mut self, tag: &str, ours: &str, fragments: Vec<Fragment>) -> Result<bool, End> {
+        self.mid_command = true;
         let plus = self.has_literal_plus();
         let mut fragments = fragments.into_iter().peekable();
         while let Some(fragment) = fragments.next() {
@@ -281,6 +296,7 @@ impl Desk {
                     if !plus {
                         self.upstream.flush().await.map_err(|_| upstream_lost())?;
                         if !relay::continuation(self, tag, ours).await? {
+                            self.mid_command = false;
                             return Ok(false);
                         }
                     }
@@ -289,6 +305,7 @@ impl Desk {
             }
         }
         self.upstream.flush().await.map_err(|_| upstream_lost())?;
+        self.mid_command = false;
         Ok(true)
     }
 

@@ -48,6 +48,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
 fn last_word(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Killed | EndReason::Revoked => "-ERR [SYS/PERM] access revoked",
+        EndReason::Frozen => "-ERR [SYS/TEMP] access is frozen for now",
         EndReason::Expired => "-ERR [SYS/TEMP] session time is over, log in again",
         EndReason::Shutdown => "-ERR [SYS/TEMP] the service is stopping, reconnect",
     }
@@ -79,7 +80,7 @@ impl Desk {
 
     /// Opens the maildrop and lets the tool know that it is in.
     async fn open(&mut self) -> Result<Maildrop, End> {
-        let permit = match pop3::open(&self.session.rights) {
+        let permit = match self.session.judge(pop3::open) {
             Ok(permit) => permit,
             Err(denial) => return Err(End::Say(self.denied(&denial).await)),
         };
@@ -88,7 +89,7 @@ impl Desk {
             Err(refusal) => return Err(End::Say(refusal_reply(&refusal))),
         };
         let mut maildrop = Maildrop::open(permit, upstream, self.gatekeeper.clone()).await?;
-        if self.session.rights.bounds.hides_deleted()
+        if self.session.bounds().hides_deleted()
             && let Err(error) = hiding::apply(&self.gatekeeper, &self.session, &mut maildrop).await
         {
             tracing::error!(%error, "what a tool has removed for itself cannot be read");
@@ -114,7 +115,11 @@ impl Desk {
     /// Records a denial; gives what the tool hears.
     async fn denied(&mut self, denial: &Denial) -> String {
         match self.gatekeeper.deny(&self.session, denial).await {
-            Ok(verdict) => format!("-ERR [SYS/PERM] {} (verdict {verdict})", denial.text),
+            Ok(verdict) => {
+                // A freeze ends.
+                let code = if denial.rule == Denial::FROZEN { "SYS/TEMP" } else { "SYS/PERM" };
+                format!("-ERR [{code}] {} (verdict {verdict})", denial.text)
+            }
             Err(refusal) => refusal_reply(&refusal),
         }
     }
@@ -135,7 +140,7 @@ impl Desk {
             ("QUIT", "") => Err(self.quit(maildrop).await),
             ("USER" | "PASS" | "AUTH" | "STLS", _) => self.bad("-ERR logged in already").await,
             (verb, rest) => match Command::parse(verb, rest) {
-                Some(command) => match pop3::decide(&self.session.rights, command) {
+                Some(command) => match self.session.judge(|rights| pop3::decide(rights, command)) {
                     Ok(permit) => self.command(maildrop, permit).await,
                     Err(denial) => {
                         let text = self.denied(&denial).await;
@@ -163,7 +168,7 @@ impl Desk {
             Command::Retr(_) => transfer::run(self, maildrop, message, None).await,
             Command::Top(_, lines) => transfer::run(self, maildrop, message, Some(lines)).await,
             Command::Uidl(_) => self.answer(&format!("+OK {number} {}", maildrop.unique_id(&message))).await,
-            Command::Dele(_) if !maildrop.can_remove && !self.session.rights.bounds.hides_deleted() => {
+            Command::Dele(_) if !maildrop.can_remove && !self.session.bounds().hides_deleted() => {
                 self.answer("-ERR [SYS/PERM] the mail server cannot remove single messages").await
             }
             Command::Dele(_) => {
@@ -192,12 +197,18 @@ impl Desk {
 
     /// Removes what is marked, and says goodbye.
     async fn quit(&mut self, maildrop: &mut Maildrop) -> End {
-        let is_done = if self.session.rights.bounds.hides_deleted() {
+        let is_done = if self.session.bounds().hides_deleted() {
             hiding::keep(&self.gatekeeper, &self.session, maildrop).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "what a tool removed for itself was not kept");
                 false
             })
         } else {
+            // It may have been frozen since DELE.
+            if maildrop.messages.iter().any(|message| message.is_marked)
+                && let Err(denial) = self.session.judge(|rights| pop3::decide(rights, Command::Dele(1)))
+            {
+                return End::Say(self.denied(&denial).await);
+            }
             removal::run(maildrop).await.is_ok()
         };
         maildrop.leave().await;

@@ -40,7 +40,7 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
         Ok(header) => header,
         Err(error) => return refuse(desk, is_over, &format!("550 5.6.0 {error}")).await,
     };
-    if let Err(denial) = smtp::header(&desk.session.rights, &header.authors) {
+    if let Err(denial) = desk.session.judge(|rights| smtp::header(rights, &header.authors)) {
         if !is_over {
             swallow(desk).await?;
         }
@@ -79,6 +79,11 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         next = message_line(desk).await?;
     }
     let recipients = desk.recipients.take().unwrap_or_default();
+    // It may have been frozen while the message came. Without the final dot the upstream delivers nothing.
+    if let Err(denial) = desk.session.judge(|rights| smtp::header(rights, &header.authors)) {
+        drop(upstream);
+        return desk.deny("550 5.7.1", &denial).await;
+    }
     let event = |code, outcome| {
         desk.gatekeeper
             .session_event(&desk.session.info, code, outcome)

@@ -83,10 +83,13 @@ pub async fn serve(
 }
 
 async fn say_goodbye(client: &mut Wire, end: End) {
-    if let End::Say(text) = end {
-        let _ = client.queue(format!("{text}\r\n").as_bytes()).await;
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
+    let goodbye = async {
+        if let End::Say(text) = end {
+            let _ = client.queue(format!("{text}\r\n").as_bytes()).await;
+        }
+        client.shutdown().await;
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
     // What the tool had sent on is taken off the socket: closing over it would make the network drop our last word.
     let rest = async {
         for _ in 0..64 {

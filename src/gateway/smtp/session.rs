@@ -42,6 +42,8 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
         () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
+    // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
+    desk.upstream = None;
     say_goodbye(&mut desk.client, end).await;
     desk.gatekeeper.close(desk.session, reason).await;
 }
@@ -49,6 +51,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
 fn last_word(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Killed | EndReason::Revoked => "421 4.7.0 access revoked",
+        EndReason::Frozen => "421 4.7.0 access is frozen for now",
         EndReason::Expired => "421 4.7.0 session time is over, log in again",
         EndReason::Shutdown => "421 4.3.2 the service is stopping, reconnect",
     }
@@ -145,7 +148,7 @@ impl Desk {
                 Err(_) => return self.bad("553 5.1.7 not an address that is taken here").await,
             },
         };
-        match smtp::sender(&self.session.rights, address) {
+        match self.session.judge(|rights| smtp::sender(rights, address)) {
             Ok(permit) => {
                 if self.upstream.is_none() {
                     match self.gatekeeper.smtp(&self.session).await {
@@ -176,7 +179,7 @@ impl Desk {
         let Ok(address) = address.parse::<MailAddress>() else {
             return self.bad("553 5.1.3 not an address that is taken here").await;
         };
-        match smtp::recipient(&self.session.rights, address) {
+        match self.session.judge(|rights| smtp::recipient(rights, address)) {
             Ok(permit) => {
                 if self.pass_on(format!("RCPT TO:<{}>", permit.get()), "2.1.5 recipient OK").await? {
                     self.recipients = Some(taken + 1);
@@ -188,6 +191,8 @@ impl Desk {
     }
 
     pub(super) async fn deny(&mut self, code: &str, denial: &Denial) -> Result<(), End> {
+        // A freeze ends: what waits to be sent is tried again, and not given up.
+        let code = if denial.rule == Denial::FROZEN { "451 4.7.1" } else { code };
         match self.gatekeeper.deny(&self.session, denial).await {
             Ok(verdict) => self.answer(&format!("{code} {} (verdict {verdict})", denial.text)).await,
             Err(refusal) => self.answer(&refusal_reply(&refusal, false)).await,

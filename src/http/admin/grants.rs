@@ -289,9 +289,14 @@ async fn decision(
         }
         Err(error) => return Err(error.into()),
     };
-    let rights = Rights { scopes: grant.scopes, bounds: grant.bounds, mailbox: mailbox.address };
+    let rights = Rights { scopes: grant.scopes, bounds: grant.bounds, mailbox: mailbox.address.clone() };
     let grant_id = Some(grant.id);
-    Ok(match policy::explain(&rights, command) {
+    let freeze = registry.freeze_of_change(&client.id, &mailbox.id, policy::protocol_of(command)).await?;
+    let decided = match &freeze {
+        Some(freeze) => policy::while_frozen(&rights, freeze, |rights| policy::explain(rights, command)),
+        None => policy::explain(&rights, command),
+    };
+    Ok(match decided {
         Ok(()) => Decision { permitted: true, grant_id, ..Decision::default() },
         Err(denial) => Decision {
             permitted: false,

@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod checkpoints;
 mod clients;
+mod freezes;
 mod grants;
 mod input;
 mod keys;
@@ -42,8 +43,10 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(grants::show, grants::change, grants::remove))
         .routes(routes!(operators::list, operators::add))
         .routes(routes!(operators::remove))
-        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::list, sessions::kill_all))
         .routes(routes!(sessions::kill))
+        .routes(routes!(freezes::list, freezes::add, freezes::end_all))
+        .routes(routes!(freezes::end))
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(keys::list))

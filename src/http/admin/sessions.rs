@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use axum::Json;
 use axum::http::StatusCode;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::address::MailAddress;
 use crate::domain::event::{AuditEvent, EventCode, Outcome};
@@ -13,7 +13,8 @@ use crate::domain::fault::Fault;
 use crate::domain::id::{ClientId, GrantId, NodeId, SessionId};
 use crate::domain::session::{Protocol, SessionInfo};
 use crate::http::admin::caller::{Caller, Guards, Readers, Roles};
-use crate::http::admin::input::Named;
+use crate::http::admin::freezes::{chosen, target};
+use crate::http::admin::input::{Named, Query};
 use crate::http::problem::Problem;
 
 /// One connection of a tool.
@@ -91,4 +92,46 @@ pub(super) async fn kill(caller: Caller<Guards>, named: Named) -> Result<StatusC
     // One that has ended by itself meanwhile is what was asked for.
     caller.registry().kill_session(&id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which sessions.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Chosen {
+    /// Only this client's: id or name.
+    client: Option<String>,
+    /// Only those in this mailbox: id or address.
+    mailbox: Option<String>,
+    /// Only those by this protocol.
+    protocol: Option<Protocol>,
+    /// Every session. Has to be said, and nothing else may be named then.
+    #[serde(default)]
+    #[param(required = false)]
+    all: bool,
+}
+
+/// How many were told.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionsKilled)]
+pub(super) struct Killed {
+    /// How many sessions were told to end, on all nodes.
+    told: usize,
+}
+
+/// End the sessions of a client, of a mailbox or by a protocol, at once, on every node
+///
+/// A tool may log in again: revoke its tokens or freeze it to keep it out.
+#[utoipa::path(delete, path = "/sessions", operation_id = "session_kill_all", tag = "session", params(Chosen),
+    extensions(("x-mailwarden-roles" = json!(Guards::ALL))), responses((status = 200, body = Killed), (status = 404)))]
+pub(super) async fn kill_all(caller: Caller<Guards>, Query(asked): Query<Chosen>) -> Result<Json<Killed>, Problem> {
+    let registry = caller.registry();
+    let named = target(registry, asked.client.as_deref(), asked.mailbox.as_deref(), asked.protocol).await?;
+    let target = chosen(named, asked.all)?;
+    let mut event = AuditEvent::new(EventCode::SessionsKilled, caller.actor(), Outcome::Success)
+        .detail("protocol", target.protocol.map_or("all", Protocol::as_str));
+    event.client_id.clone_from(&target.client);
+    event.mailbox_id.clone_from(&target.mailbox);
+    caller.state.audit.record(event).await?;
+    Ok(Json(Killed { told: registry.kill_sessions(&target).await? }))
 }

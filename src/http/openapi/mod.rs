@@ -92,11 +92,12 @@ fn complete(described: &OpenApi) -> Value {
     })
 }
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("mailbox", "Shared mailboxes and their credentials"),
     ("client", "Registered tools and their secrets"),
     ("grant", "Which client may do what in which mailbox"),
     ("session", "Running sessions of tools"),
+    ("freeze", "Freezes: the graded kill switch"),
     ("token", "Access tokens that were issued and have not expired"),
     ("operator", "People and automation who manage Mailwarden"),
     ("key", "Keys that sign access tokens"),

@@ -6,6 +6,7 @@ pub(crate) mod clients;
 pub(crate) mod dovecot;
 pub(crate) mod dpop;
 pub(crate) mod dpop_scene;
+pub(crate) mod frozen_scene;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod maildir;
