@@ -40,6 +40,7 @@ mod openapi;
 mod parsers;
 mod pop3;
 mod pop3_clients;
+mod pop3_freeze;
 mod pop3_upstream;
 mod pop3_virtual;
 mod read_only;
