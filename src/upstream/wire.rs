@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -20,7 +19,8 @@ pub type Stream = Box<dyn Io>;
 /// How much gathers before it is written in one go.
 const CHUNK: usize = 32 * 1024;
 
-/// How much is read in one go: what a TLS record holds.
+/// How much is read in one go: a command or its answer, and while more than that comes, what a TLS record holds.
+const LINE: usize = 2 * 1024;
 const RECORD: usize = 16 * 1024;
 
 /// Why reading stopped.
@@ -60,6 +60,8 @@ pub struct Wire {
     start: usize,
     /// Up to where `input` was searched for a line end, so that every octet is looked at once however slowly it comes.
     searched: usize,
+    /// Whether much is coming.
+    is_busy: bool,
     output: Vec<u8>,
     /// How much of `output` is on its way already.
     sent: usize,
@@ -74,7 +76,7 @@ impl std::fmt::Debug for Wire {
 impl Wire {
     /// Wraps a connection.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, input: Vec::new(), start: 0, searched: 0, output: Vec::new(), sent: 0 }
+        Self { stream, input: Vec::new(), start: 0, searched: 0, is_busy: false, output: Vec::new(), sent: 0 }
     }
 
     /// What has arrived and was not taken yet.
@@ -98,10 +100,11 @@ impl Wire {
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
         }
+        let room = if self.is_busy { RECORD } else { LINE };
         let Self { stream, input, output, .. } = self;
         let read = poll_fn(|context| {
-            let mut space = [const { MaybeUninit::uninit() }; RECORD];
-            let mut arrived = ReadBuf::uninit(&mut space);
+            let mut space = vec![0; room];
+            let mut arrived = ReadBuf::new(&mut space);
             if Pin::new(&mut *stream).poll_read(context, &mut arrived)?.is_pending() {
                 for buffer in [&mut *input, &mut *output] {
                     if buffer.is_empty() {
@@ -110,13 +113,18 @@ impl Wire {
                 }
                 return Poll::Pending;
             }
-            input.extend_from_slice(arrived.filled());
             let read = arrived.filled().len();
-            // Secrets come this way too.
-            arrived.filled_mut().zeroize();
+            if input.is_empty() {
+                space.truncate(read);
+                *input = space;
+            } else {
+                input.extend_from_slice(arrived.filled());
+            }
             Poll::Ready(Ok::<_, io::Error>(read))
         });
-        if read.await? == 0 { Err(WireError::Closed) } else { Ok(()) }
+        let read = read.await?;
+        self.is_busy = read >= LINE;
+        if read == 0 { Err(WireError::Closed) } else { Ok(()) }
     }
 
     /// Takes a whole line, without its CRLF, if one has arrived. `max` bounds its length.
