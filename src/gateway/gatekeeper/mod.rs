@@ -55,6 +55,8 @@ pub struct Parts {
     pub identity: Identity,
     /// Largest submitted message in bytes.
     pub max_message_bytes: u64,
+    /// Whether SORT and THREAD are let through.
+    pub costly_search: bool,
 }
 
 /// An authenticated tool at work in one mailbox. Its end is recorded when it is closed by [`Gatekeeper::close`].
@@ -125,6 +127,11 @@ impl Gatekeeper {
     /// Largest message that may be submitted, in bytes.
     pub fn max_message_bytes(&self) -> u64 {
         self.0.max_message_bytes
+    }
+
+    /// Whether SORT and THREAD are let through.
+    pub fn costly_search(&self) -> bool {
+        self.0.costly_search
     }
 
     /// Records a denial and gives it a verdict id, by which `grant explain` finds it.

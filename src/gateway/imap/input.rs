@@ -35,13 +35,17 @@ pub(super) enum Input {
 pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, may_append: bool) -> Result<Input, End> {
     let mut command = line;
     for _ in 0..=budget.literals {
-        let literal = match framing::literal_at_end(&command) {
+        let found = framing::any_literal_at_end(&command);
+        let is_append = || may_append && crate::protocol::imap::command::parse_append(&command).is_some();
+        let literal = match found {
             Ok(None) => {
                 command.extend_from_slice(b"\r\n");
                 return Ok(Input::Command(command));
             }
-            Ok(Some(literal)) => literal,
-            Err(error) => {
+            Ok(Some(literal)) if is_append() => return Ok(Input::Append(command, literal)),
+            Ok(Some(literal)) if !literal.is_binary => literal,
+            Ok(Some(_)) | Err(framing::BadLiteral) => {
+                let error = framing::BadLiteral;
                 // Who knows where the next command starts.
                 if let Some((tag, _)) = framing::split_tag(&command) {
                     client.queue(format!("{tag} BAD {error}\r\n").as_bytes()).await?;
@@ -49,9 +53,6 @@ pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, ma
                 return Err(End::Bye(error.to_string()));
             }
         };
-        if may_append && crate::protocol::imap::command::parse_append(&command).is_some() {
-            return Ok(Input::Append(command, literal));
-        }
         let room = budget.octets.saturating_sub(command.len()) as u64;
         if literal.length > room {
             return too_big(client, &command, literal, budget).await;

@@ -84,6 +84,7 @@ impl House {
             hostname: "localhost".to_owned(),
             identity: identity().1,
             max_message_bytes: 1 << 20,
+            costly_search: false,
         });
         Self { _folder: folder, gatekeeper, token }
     }

@@ -7,6 +7,8 @@ pub struct Literal {
     pub length: u64,
     /// Whether the sender waits for a continuation (`{5}`), or not (`{5+}`).
     pub is_sync: bool,
+    /// Whether it may hold NUL (`~{5}`, RFC 3516).
+    pub is_binary: bool,
     /// Where the announcement starts in the line.
     pub at: usize,
 }
@@ -16,8 +18,16 @@ pub struct Literal {
 #[error("malformed literal")]
 pub struct BadLiteral;
 
-/// Looks for a literal at the end of `line`, which comes without its CRLF.
+/// Looks for a literal at the end of `line`, which comes without its CRLF. One of any octets (`~{5}`) is none here.
 pub fn literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
+    any_literal_at_end(line).and_then(|found| match found {
+        Some(literal) if literal.is_binary => Err(BadLiteral),
+        found => Ok(found),
+    })
+}
+
+/// The same, where a literal of any octets (RFC 3516) may stand too.
+pub fn any_literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
     let Some(body) = line.strip_suffix(b"}") else { return Ok(None) };
     let Some(at) = body.iter().rposition(|byte| *byte == b'{') else { return Ok(None) };
     let inner = body.get(at + 1..).unwrap_or_default();
@@ -27,12 +37,13 @@ pub fn literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
     };
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let is_canonical = digits.len() == 1 || digits.first() != Some(&b'0');
-    let is_binary = at > 0 && line.get(at - 1) == Some(&b'~');
-    if !is_number || !is_canonical || is_binary || digits.len() > 10 {
+    if !is_number || !is_canonical || digits.len() > 10 {
         return Err(BadLiteral);
     }
     let length = digits.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-    if length > u64::from(u32::MAX) { Err(BadLiteral) } else { Ok(Some(Literal { length, is_sync, at })) }
+    let is_binary = at > 0 && line.get(at - 1) == Some(&b'~');
+    let at = if is_binary { at - 1 } else { at };
+    if length > u64::from(u32::MAX) { Err(BadLiteral) } else { Ok(Some(Literal { length, is_sync, is_binary, at })) }
 }
 
 /// The tag and the rest of a command line, or `None` when there is no proper tag (1 to 126 octets, no `+`).

@@ -2,5 +2,7 @@
 
 pub mod command;
 pub mod framing;
+pub mod list_form;
 pub mod mutf7;
+pub mod request;
 pub mod response;
