@@ -100,7 +100,7 @@ fn im_07_reading_leaves_no_trace() {
         ("SELECT a (QRESYNC (1 2 3:4))", "EXAMINE a (QRESYNC (1 2 3:4))"),
         ("FETCH 1 BINARY[]", "FETCH 1 BINARY.PEEK[]"),
         ("FETCH 1 (UID BINARY[1.2]<0.9>)", "FETCH 1 (UID BINARY.PEEK[1.2]<0.9>)"),
-        ("UID FETCH 1 BODY[] (CHANGEDSINCE 5 VANISHED)", "UID FETCH 1 BODY.PEEK[] (CHANGEDSINCE 5 VANISHED)"),
+        ("UID FETCH 1 (BODY[]) (CHANGEDSINCE 5 VANISHED)", "UID FETCH 1 (BODY.PEEK[]) (CHANGEDSINCE 5 VANISHED)"),
     ] {
         assert_eq!(outcome(&reader, false, asked), said);
     }

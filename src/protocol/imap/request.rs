@@ -3,6 +3,7 @@
 
 use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::fetch::MacroOrMessageDataItemNames;
 
 use crate::protocol::imap::command::{self, NotACommand};
 use crate::protocol::imap::framing;
@@ -77,7 +78,12 @@ impl Request {
     /// Serialises it under `tag`.
     pub fn serialise(self, tag: &str) -> Option<Vec<Fragment>> {
         match self.form {
-            Form::Plain => command::serialise(tag, self.body),
+            Form::Plain => {
+                let is_open = has_one_bare_item(&self.body);
+                let at = tag.len() + 1 + command::name(&self.body).len() + 1;
+                let fragments = command::serialise(tag, self.body)?;
+                if is_open { with_parentheses(fragments, at) } else { Some(fragments) }
+            }
             Form::Returning(found) => {
                 let at = tag.len() + 1 + command::name(&self.body).len() + 1;
                 let mut fragments = command::serialise(tag, self.body)?;
@@ -90,6 +96,27 @@ impl Request {
             Form::List(form) => form.serialise(tag, &self.body),
         }
     }
+}
+
+/// Whether imap-codec would write a FETCH whose one item runs into the modifiers that follow: `BODY[] (CHANGEDSINCE 5)` is misread by
+/// Dovecot, which looks for the section in the parentheses.
+fn has_one_bare_item(body: &CommandBody<'_>) -> bool {
+    let CommandBody::Fetch { macro_or_item_names, modifiers, .. } = body else { return false };
+    let MacroOrMessageDataItemNames::MessageDataItemNames(items) = macro_or_item_names else { return false };
+    items.len() == 1 && !modifiers.is_empty()
+}
+
+/// Puts the one item of a FETCH, whose set begins at `at`, between parentheses.
+fn with_parentheses(fragments: Vec<Fragment>, at: usize) -> Option<Vec<Fragment>> {
+    let mut fragments = fragments;
+    let Some(Fragment::Line { data }) = fragments.last_mut() else { return None };
+    // Modifiers hold no parentheses themselves.
+    let open = data.iter().rposition(|byte| *byte == b'(')?;
+    data.insert(open.checked_sub(1)?, b')');
+    let Some(Fragment::Line { data }) = fragments.first_mut() else { return None };
+    let set = data.get(at..)?.iter().position(|byte| *byte == b' ')?;
+    data.insert(at + set + 1, b'(');
+    Some(fragments)
 }
 
 /// `[UID ]SEARCH RETURN (...) ...` and the same of SORT.

@@ -45,7 +45,9 @@ fn every_extension_comes_back_as_it_was_read() {
         "SELECT a (QRESYNC (1 2))",
         "FETCH 1:* (FLAGS MODSEQ)",
         "FETCH 1:* FAST (CHANGEDSINCE 12345)",
-        "UID FETCH 300:500 FLAGS (CHANGEDSINCE 12345 VANISHED)",
+        "UID FETCH 300:500 (FLAGS) (CHANGEDSINCE 12345 VANISHED)",
+        "FETCH 1 (BODY[HEADER.FIELDS (SUBJECT {3+}\r\na b)]) (CHANGEDSINCE 9)",
+        "FETCH 1 (BODY[] UID) (VANISHED)",
         "STORE 6,4,8 (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\Deleted)",
         "UID STORE 6 (UNCHANGEDSINCE 0) FLAGS ($MDNSent)",
         "SEARCH MODSEQ \"/flags/\\\\Draft\" all 620162338",
@@ -70,6 +72,7 @@ fn every_extension_comes_back_as_it_was_read() {
         assert_eq!(said(same), same);
     }
     for (line, meant) in [
+        ("uid fetch 2:* body[] (changedsince 1)", "UID FETCH 2:* (BODY[]) (CHANGEDSINCE 1)"),
         ("search return (min Count) (all)", "SEARCH RETURN (MIN COUNT) (ALL)"),
         ("list \"\" % return (subscribed)", "LIST \"\" (\"%\") RETURN (SUBSCRIBED)"),
         ("LIST (subscribed) \"inbox\" %", "LIST (SUBSCRIBED) \"INBOX\" (\"%\")"),
