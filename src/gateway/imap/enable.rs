@@ -12,6 +12,14 @@ use crate::protocol::imap::command;
 /// What may be switched on.
 const KNOWN: [&str; 2] = ["CONDSTORE", "QRESYNC"];
 
+/// What was switched on, and whether an ENABLE is under way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Enabled {
+    is_asked: bool,
+    /// VANISHED stands in place of EXPUNGE.
+    pub(super) qresync: bool,
+}
+
 pub(super) async fn run(desk: &mut Desk, tag: &str, asked: Vec1<CapabilityEnable<'static>>) -> Result<(), End> {
     let mut wanted = asked.into_inner();
     let can_enable = capability::has(&desk.capabilities, "ENABLE");
@@ -25,21 +33,21 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, asked: Vec1<CapabilityEnable
     let ours = desk.tag();
     let body = CommandBody::Enable { capabilities };
     let fragments = command::serialise(&ours, body).ok_or_else(upstream_lost)?;
-    desk.is_enabling = true;
+    desk.enabled.is_asked = true;
     if desk.send_upstream(tag, &ours, fragments).await? {
         relay::answer(desk, tag, &ours).await?;
     }
-    desk.is_enabling = false;
+    desk.enabled.is_asked = false;
     Ok(())
 }
 
 /// An ENABLED of the upstream, as the tool may see it; `None` when nobody asked.
 pub(super) fn enabled(desk: &mut Desk, line: &[u8]) -> Option<String> {
-    if !desk.is_enabling {
+    if !desk.enabled.is_asked {
         return None;
     }
     let text = String::from_utf8_lossy(line).to_ascii_uppercase();
     let names: Vec<&str> = text.split(' ').skip(2).filter(|name| KNOWN.contains(name)).collect();
-    desk.has_qresync |= names.contains(&"QRESYNC");
+    desk.enabled.qresync |= names.contains(&"QRESYNC");
     Some(names.into_iter().fold("* ENABLED".to_owned(), |line, name| format!("{line} {name}")))
 }

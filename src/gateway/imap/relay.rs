@@ -93,7 +93,7 @@ async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
     match response::kind(&line.bytes) {
         Kind::Bye => Err(upstream_lost()),
         Kind::Message | Kind::Selected if desk.is_selected => stream(desk, line, true).await,
-        Kind::Vanished if desk.is_selected && desk.has_qresync => stream(desk, line, true).await,
+        Kind::Vanished if desk.is_selected && desk.enabled.qresync => stream(desk, line, true).await,
         Kind::Found if desk.is_selected => found(desk, line).await,
         // It speaks of folders outside the bounds too.
         Kind::Quota if desk.session.rights.bounds.folders.is_none() => stream(desk, line, true).await,

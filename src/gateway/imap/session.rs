@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::imap::enable::Enabled;
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::{
     End, append, capability, enable, extension, idle, last_word, relay, say_goodbye, upstream_lost,
@@ -30,10 +31,8 @@ pub(super) struct Desk {
     pub(super) state: State,
     /// Whether a folder is open, as far as the tool may know.
     pub(super) is_selected: bool,
-    /// Whether the tool has asked for VANISHED in place of EXPUNGE, and the upstream agreed.
-    pub(super) has_qresync: bool,
-    /// Whether an ENABLE is under way.
-    pub(super) is_enabling: bool,
+    /// What the tool has switched on.
+    pub(super) enabled: Enabled,
     /// The tags of the command under way: the upstream's and the tool's.
     pub(super) under_way: Option<(String, String)>,
     /// Whether the tool is in the middle of a response: then there is no room for a last word.
@@ -60,8 +59,7 @@ pub(super) async fn run(
         capabilities: upstream.capabilities,
         state,
         is_selected: false,
-        has_qresync: false,
-        is_enabling: false,
+        enabled: Enabled::default(),
         under_way: None,
         mid_response: false,
         next_tag: 0,

@@ -1,6 +1,7 @@
 //! What a command's arguments ask for beyond its row in the table.
 
 use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::core::Vec1;
 use imap_codec::imap_types::extensions::thread::ThreadingAlgorithm;
 use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName};
 use imap_codec::imap_types::flag::{Flag, StoreType};
@@ -98,6 +99,11 @@ impl Check<'_> {
         shortened.ok_or_else(|| Denial::rule("pattern", self.asked, "the pattern is not text"))
     }
 
+    /// Every key of a search.
+    pub(super) fn criteria(&self, keys: &Vec1<SearchKey<'_>>) -> Result<(), Denial> {
+        keys.as_ref().iter().try_for_each(|key| self.search(key, 0))
+    }
+
     /// With `mail.metadata` alone, keys that probe content are refused. Depth is bounded (IM-11).
     pub(super) fn search(&self, key: &SearchKey<'_>, depth: u8) -> Result<(), Denial> {
         if depth > 20 {
@@ -175,6 +181,7 @@ impl Check<'_> {
 
     /// Threads by References tell of a header that ENVELOPE does not show; so may those of ways unknown here.
     pub(super) fn thread(&self, algorithm: &ThreadingAlgorithm<'_>) -> Result<(), Denial> {
+        self.costly()?;
         match algorithm {
             ThreadingAlgorithm::OrderedSubject => Ok(()),
             ThreadingAlgorithm::References | ThreadingAlgorithm::Other(_) => self.needs(Scope::Read),
@@ -182,9 +189,9 @@ impl Check<'_> {
     }
 
     /// What speaks of the account as a whole speaks of folders outside any bounds too.
-    pub(super) fn whole_account(&self) -> Result<(), Denial> {
+    pub(super) fn whole_account<T>(&self, body: T) -> Result<T, Denial> {
         if self.rights.bounds.folders.is_none() {
-            return Ok(());
+            return Ok(body);
         }
         Err(Denial::rule(
             "folder",

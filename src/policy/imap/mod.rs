@@ -62,34 +62,23 @@ pub fn decide(
             CommandBody::Lsub { reference, mailbox_wildcard: check.pattern(mailbox_wildcard)? }
         }
         CommandBody::Search { ref criteria, .. } => {
-            for key in criteria.as_ref() {
-                check.search(key, 0)?;
-            }
+            check.criteria(criteria)?;
             body
         }
         CommandBody::Sort { ref search_criteria, .. } => {
             check.costly()?;
-            for key in search_criteria.as_ref() {
-                check.search(key, 0)?;
-            }
+            check.criteria(search_criteria)?;
             body
         }
         CommandBody::Thread { ref algorithm, ref search_criteria, .. } => {
-            check.costly()?;
             check.thread(algorithm)?;
-            for key in search_criteria.as_ref() {
-                check.search(key, 0)?;
-            }
+            check.criteria(search_criteria)?;
             body
         }
-        CommandBody::GetQuota { .. } => {
-            check.whole_account()?;
-            body
-        }
+        CommandBody::GetQuota { .. } => check.whole_account(body)?,
         CommandBody::GetQuotaRoot { ref mailbox } => {
             check.folder(mailbox)?;
-            check.whole_account()?;
-            body
+            check.whole_account(body)?
         }
         CommandBody::Fetch { .. } => check.fetch(body)?,
         CommandBody::Store { ref kind, ref flags, .. } => {
