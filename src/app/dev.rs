@@ -12,7 +12,9 @@ use crate::app::edges::{self, Port};
 use crate::app::hardening;
 use crate::app::lifecycle;
 use crate::app::services::{self, Services};
-use crate::config::{Config, Database, Limits, Listen, Log, LogFormat, Server, Tls, Upstream, Vault as VaultSettings};
+use crate::config::{
+    Config, Database, Gateway, Limits, Listen, Log, LogFormat, Server, Tls, Upstream, Vault as VaultSettings,
+};
 use crate::crypto::encoding::base64url;
 use crate::crypto::random;
 use crate::domain::address::MailAddress;
@@ -99,6 +101,7 @@ fn config(options: &DevOptions) -> Config {
             ops: String::new(),
         },
         limits: Limits { max_connections: 1000, max_message_bytes: 50 * 1024 * 1024 },
+        gateway: Gateway { costly_search: false },
         upstream: Upstream {
             allow_networks: vec![ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))],
             ca_file: PathBuf::new(),

@@ -155,6 +155,7 @@ impl Edges {
             hostname: config.server.hostname.clone(),
             identity: identity.clone(),
             max_message_bytes: config.limits.max_message_bytes,
+            costly_search: config.gateway.costly_search,
         });
         let signing = tokens.clone();
         let state = http::HttpState::new(http::Parts {
@@ -164,6 +165,7 @@ impl Edges {
             clock: services.clock.clone(),
             entropy: services.entropy.clone(),
             places: self.mail_places(&config.server.hostname),
+            costly_search: config.gateway.costly_search,
         });
         let places = Arc::new(Semaphore::new(config.limits.max_connections));
         let shutdown = CancellationToken::new();

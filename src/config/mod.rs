@@ -25,6 +25,8 @@ pub struct Config {
     pub listen: Listen,
     /// Numbers that bound what strangers can use up.
     pub limits: Limits,
+    /// What the mail gateways offer.
+    pub gateway: Gateway,
     /// What upstreams may be.
     pub upstream: Upstream,
     /// Logs.
@@ -103,6 +105,14 @@ pub struct Limits {
     pub max_connections: usize,
     /// Largest submitted message in bytes.
     pub max_message_bytes: u64,
+}
+
+/// What the mail gateways offer.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// IMAP's SORT and THREAD.
+    pub costly_search: bool,
 }
 
 /// What upstreams may be.

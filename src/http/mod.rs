@@ -48,6 +48,8 @@ pub struct Parts {
     pub entropy: Entropy,
     /// Where tools find the mail listeners: name and HOST:PORT.
     pub places: Arc<[(&'static str, String)]>,
+    /// Whether the mail gateways let costly searches through.
+    pub costly_search: bool,
 }
 
 impl HttpState {

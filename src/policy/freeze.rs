@@ -40,7 +40,7 @@ mod tests {
         };
         let freeze = "frz_000000000001".parse().unwrap();
         let rule = |preset, command: &str| {
-            let denied = while_frozen(&rights(preset), &freeze, |rights| explain(rights, command)).err();
+            let denied = while_frozen(&rights(preset), &freeze, |rights| explain(rights, false, command)).err();
             denied.map(|denial| (denial.rule, denial.text.contains("frz_000000000001")))
         };
         for command in [

@@ -87,14 +87,15 @@ pub fn protocol_of(command: &str) -> Protocol {
 
 /// What `command` would get under these rights: an IMAP command without its tag, a POP3 command, or
 /// `MAIL FROM:<address>` / `RCPT TO:<address>`.
-pub fn explain(rights: &Rights, command: &str) -> Result<(), Denial> {
+/// `costly_search` is the gateway's setting.
+pub fn explain(rights: &Rights, costly_search: bool, command: &str) -> Result<(), Denial> {
     if let Some(decision) = smtp::explain(rights, command).or_else(|| pop3::explain(rights, command)) {
         return decision;
     }
-    match crate::protocol::imap::command::parse(format!("A {command}\r\n").as_bytes()) {
-        Ok(parsed) => {
-            let state = imap::State { delimiter: Some('/'), is_read_write: true };
-            imap::decide(rights, state, parsed.body).map(drop)
+    match crate::protocol::imap::request::Request::parse(format!("A {command}\r\n").as_bytes()) {
+        Ok(request) => {
+            let state = imap::State { delimiter: Some('/'), is_read_write: true, costly_search };
+            imap::decide_request(rights, state, request).map(drop)
         }
         Err(_) => Err(imap::decide_unparsed(command.as_bytes())
             .unwrap_or_else(|| Denial::rule("unknown", command, "this is no command that the gateway knows"))),

@@ -57,7 +57,15 @@ impl House {
         let keyset = Keyset::load_or_create(&registry).await?;
         let (issuer, keys) = (ISSUER.to_owned(), keyset.clone());
         let tokens = TokenService::new(registry.clone(), audit.clone(), keys, issuer, clock.clone(), entropy.clone());
-        let state = HttpState::new(Parts { registry, tokens, audit, clock, entropy, places: Vec::new().into() });
+        let state = HttpState::new(Parts {
+            registry,
+            tokens,
+            audit,
+            clock,
+            entropy,
+            places: Vec::new().into(),
+            costly_search: false,
+        });
         let clients = furnish(&state, folder).await?;
         Ok(Self { state, keyset, clients })
     }

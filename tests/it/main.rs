@@ -26,6 +26,7 @@ mod hardening;
 mod harness;
 mod http2_abuse;
 mod imap_bounds;
+mod imap_extensions;
 mod imap_transcripts;
 mod imap_upstream;
 mod mail_doors;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use mailwarden::crypto::encoding::hex;
 use mailwarden::crypto::hash::sha256;
 
+use crate::support::gateway::plain;
 use crate::support::process::Program;
 use crate::support::stage::{ADDRESS, PASSWORD, Stage};
+use crate::support::wire::Wire;
 use crate::support::{PATIENCE, clients, maildir, wait_for};
 
 const SENDS: usize = 100;
@@ -107,6 +109,34 @@ fn imapflow_sees_a_new_message_while_idle() {
     send(&stage, &token, 1, "smtp_send.py", "smtps", "implicit");
     idle.wait_for_line("exists 1", Duration::from_secs(20));
     assert!(idle.wait(PATIENCE).success(), "imapflow ends well");
+}
+
+#[test]
+fn imapflow_follows_a_folder_by_qresync() {
+    let stage = Stage::reading(|dovecot| {
+        maildir::seed(&dovecot.maildir(ADDRESS), 4, 0);
+        for part in ["cur", "new", "tmp"] {
+            std::fs::create_dir_all(dovecot.maildir(ADDRESS).join(".Archive").join(part)).expect("make a folder");
+        }
+        crate::support::give_to_mail_user(&dovecot.maildir(ADDRESS));
+    });
+    let tool = stage.gateway.add_tool("helpdesk", ADDRESS, "helpdesk");
+    let file = stage.dir.path().join("token");
+    std::fs::write(&file, stage.gateway.token(&tool, ADDRESS)).expect("write the token");
+    let args = ["localhost", &stage.gateway.port("imaps").to_string(), ADDRESS, &file.display().to_string()];
+    let mut client =
+        Program::start("imapflow", &mut clients::script_command("resync.mjs", stage.gateway.ca_file(), &args));
+    client.wait_for_line("folder Archive \\Archive 0", PATIENCE);
+    client.wait_for_line("changed 2 true", PATIENCE);
+    client.wait_for_line("watching", PATIENCE);
+    let mut other = Wire::connect(stage.dovecot.imaps, &stage.ca.file());
+    other.line();
+    other.command_ok("a", &format!("AUTHENTICATE PLAIN {}", plain(ADDRESS, PASSWORD)));
+    other.command_ok("b", "SELECT INBOX");
+    other.command_ok("c", "UID STORE 3 +FLAGS.SILENT (\\Deleted)");
+    other.command_ok("d", "UID EXPUNGE 3");
+    client.wait_for_line("gone 3 true", Duration::from_secs(60));
+    assert!(client.wait(PATIENCE).success(), "imapflow ends well");
 }
 
 #[test]

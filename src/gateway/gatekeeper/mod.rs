@@ -56,6 +56,8 @@ pub struct Parts {
     pub identity: Identity,
     /// Largest submitted message in bytes.
     pub max_message_bytes: u64,
+    /// Whether SORT and THREAD are let through.
+    pub costly_search: bool,
 }
 
 /// An authenticated tool at work in one mailbox. Its end is recorded when it is closed by [`Gatekeeper::close`].
@@ -150,6 +152,11 @@ impl Gatekeeper {
     pub fn tag(&self, number: u64) -> String {
         let random = u64::from_be_bytes(self.0.entropy.bytes());
         format!("w{}x{random:016x}", number + 9)
+    }
+
+    /// Whether SORT and THREAD are let through.
+    pub fn costly_search(&self) -> bool {
+        self.0.costly_search
     }
 
     /// Records a denial and gives it a verdict id, by which `grant explain` finds it.

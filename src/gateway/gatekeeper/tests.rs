@@ -77,6 +77,7 @@ async fn a_login_after_a_withdrawal_at_another_node_is_refused_whatever_was_seen
         hostname: "localhost".to_owned(),
         identity,
         max_message_bytes: 1 << 20,
+        costly_search: false,
     });
     let attempt = sasl::login(ADDRESS.as_bytes(), token.as_bytes()).unwrap();
     let peer = Peer::at("127.0.0.1:50000".parse().unwrap());

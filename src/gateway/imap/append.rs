@@ -5,6 +5,7 @@ use crate::gateway::imap::{End, relay, upstream_lost};
 use crate::policy::imap::decide;
 use crate::protocol::imap::command;
 use crate::protocol::imap::framing::Literal;
+use crate::protocol::imap::request::Request;
 
 /// Longest message that may be added, in octets.
 const MAX_MESSAGE: u64 = 150 * 1024 * 1024;
@@ -14,7 +15,13 @@ const MAX_SWALLOWED: u64 = 64 * 1024 * 1024;
 
 pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Literal) -> Result<(), End> {
     let Some(parsed) = command::parse_append(head, literal) else { return desk.bad(tag).await };
-    let judge = |desk: &Desk| desk.session.judge(|rights| decide(rights, desk.state, parsed.body.clone()));
+    let request = Request::from(parsed.body);
+    if desk.lacks(&request) {
+        swallow(desk, literal).await?;
+        return desk.answer(&format!("{tag} BAD the mail server does not support this")).await;
+    }
+    let body = request.body;
+    let judge = |desk: &Desk| desk.session.judge(|rights| decide(rights, desk.state, body.clone()));
     let permit = match judge(desk) {
         Ok(_) if literal.length > MAX_MESSAGE => {
             swallow(desk, literal).await?;

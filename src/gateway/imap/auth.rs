@@ -211,7 +211,7 @@ impl Door<'_> {
         let refusal = match outcome {
             Ok(session) => match self.gatekeeper.imap(&session).await {
                 Ok(upstream) => {
-                    let list = capability::after_login(&upstream.capabilities);
+                    let list = capability::after_login(&upstream.capabilities, self.gatekeeper.costly_search());
                     self.answer(&format!("{tag} OK [CAPABILITY {list}] logged in")).await?;
                     return Ok(Step::In(Box::new((session, upstream))));
                 }

@@ -1,18 +1,16 @@
 //! IDLE (RFC 2177): the upstream's news go to the tool until it says DONE.
 
-use imap_codec::imap_types::command::CommandBody;
-
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, relay, upstream_lost};
 use crate::policy::Permit;
-use crate::protocol::imap::command;
+use crate::protocol::imap::request::Request;
 
 /// Longest line that a tool may send while idle: `DONE`.
 const MAX_LINE: usize = 64;
 
-pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<CommandBody<'static>>) -> Result<(), End> {
+pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> Result<(), End> {
     let ours = desk.tag();
-    let fragments = command::serialise(&ours, permit.into_inner()).ok_or_else(upstream_lost)?;
+    let fragments = permit.into_inner().serialise(&ours).ok_or_else(upstream_lost)?;
     if !desk.send_upstream(tag, &ours, fragments).await? || !relay::continuation(desk, tag, &ours).await? {
         return Ok(());
     }

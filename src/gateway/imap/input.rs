@@ -35,14 +35,19 @@ pub(super) enum Input {
 pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, may_append: bool) -> Result<Input, End> {
     let mut command = Pieces::new(line);
     for _ in 0..=budget.literals {
-        let literal = match command.literal() {
+        let found = command.any_literal();
+        let is_append =
+            |literal| may_append && crate::protocol::imap::command::parse_append(command.bytes(), literal).is_some();
+        let literal = match found {
             Ok(None) => {
                 let mut command = command.into_bytes();
                 command.extend_from_slice(b"\r\n");
                 return Ok(Input::Command(command));
             }
-            Ok(Some(literal)) => literal,
-            Err(error) => {
+            Ok(Some(literal)) if is_append(literal) => return Ok(Input::Append(command.into_bytes(), literal)),
+            Ok(Some(literal)) if !literal.is_binary => literal,
+            Ok(Some(_)) | Err(framing::BadLiteral) => {
+                let error = framing::BadLiteral;
                 // Who knows where the next command starts.
                 if let Some((tag, _)) = framing::split_tag(command.bytes()) {
                     client.queue(format!("{tag} BAD {error}\r\n").as_bytes()).await?;
@@ -50,9 +55,6 @@ pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, ma
                 return Err(End::Bye(error.to_string()));
             }
         };
-        if may_append && crate::protocol::imap::command::parse_append(command.bytes(), literal).is_some() {
-            return Ok(Input::Append(command.into_bytes(), literal));
-        }
         let room = budget.octets.saturating_sub(command.bytes().len()) as u64;
         if literal.length > room {
             return too_big(client, command.bytes(), literal, budget).await;

@@ -3,6 +3,8 @@
 mod append;
 mod auth;
 mod capability;
+mod enable;
+mod extension;
 mod idle;
 mod input;
 mod relay;

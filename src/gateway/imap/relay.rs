@@ -2,7 +2,7 @@
 
 use crate::domain::folder::FolderPath;
 use crate::gateway::imap::session::Desk;
-use crate::gateway::imap::{End, upstream_lost};
+use crate::gateway::imap::{End, enable, upstream_lost};
 use crate::protocol::imap::framing::Pieces;
 use crate::protocol::imap::mutf7;
 use crate::protocol::imap::response::{self, Kind};
@@ -95,6 +95,14 @@ async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
     match response::kind(&line.bytes) {
         Kind::Bye => Err(upstream_lost()),
         Kind::Message | Kind::Selected if desk.is_selected => stream(desk, line, true).await,
+        Kind::Vanished if desk.is_selected && desk.enabled.qresync => stream(desk, line, true).await,
+        Kind::Found if desk.is_selected => found(desk, line).await,
+        // It speaks of folders outside the bounds too.
+        Kind::Quota if desk.session.bounds().folders.is_none() => stream(desk, line, true).await,
+        Kind::Enabled => match enable::enabled(desk, &whole(line)?) {
+            Some(kept) => Ok(desk.client.queue(&[kept.as_bytes(), b"\r\n"].concat()).await?),
+            None => Ok(()),
+        },
         Kind::Status => {
             let text = line.bytes.get(2..).unwrap_or_default();
             let (word, text) = text.split_at(text.iter().position(|byte| *byte == b' ').unwrap_or(text.len()));
@@ -108,6 +116,15 @@ async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
             None => Ok(()),
         },
         _ => stream(desk, line, false).await,
+    }
+}
+
+/// What a search found, under the tool's own tag.
+async fn found(desk: &mut Desk, line: Part) -> Result<(), End> {
+    let shown = desk.under_way.as_ref().and_then(|(ours, tag)| response::found_for(&line.bytes, ours, tag));
+    match shown {
+        Some(bytes) => stream(desk, Part { bytes, ..line }, true).await,
+        None => stream(desk, line, false).await,
     }
 }
 
@@ -198,13 +215,15 @@ fn shown(desk: &Desk, whole: &[u8]) -> Option<Vec<u8>> {
     let delimiter = listed.delimiter.or(desk.state.delimiter);
     let path = FolderPath::from_name(&mutf7::decode(&listed.name)?, delimiter)?;
     if bounds.allow_folder(&path) {
-        return Some(whole.to_vec());
+        // What follows the name of a LIST may speak of other folders (RFC 5258 section 3.5, RFC 9051 section 7.3.1).
+        let end = if listed.word == "STATUS" { whole.len() } else { listed.end };
+        return whole.get(..end).map(<[u8]>::to_vec);
     }
     if listed.word != "STATUS" && bounds.leads_to_allowed(&path) {
         // Shown so that a tool can walk down to what it may see; only what the bounds themselves say.
         let end = whole.iter().position(|byte| *byte == b')')?;
         let head = format!("* {} (\\Noselect", listed.word);
-        return Some([head.as_bytes(), whole.get(end..)?].concat());
+        return Some([head.as_bytes(), whole.get(end..listed.end)?].concat());
     }
     None
 }

@@ -8,11 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::imap::enable::Enabled;
 use crate::gateway::imap::input::{self, Budget, Input};
-use crate::gateway::imap::{End, append, capability, idle, last_word, relay, say_goodbye, upstream_lost};
-use crate::policy::imap::{State, decide, decide_unparsed};
+use crate::gateway::imap::{
+    End, append, capability, enable, extension, idle, last_word, relay, say_goodbye, upstream_lost,
+};
+use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
-use crate::protocol::imap::{command, framing, response};
+use crate::protocol::imap::request::Request;
+use crate::protocol::imap::{framing, response};
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
@@ -32,6 +36,10 @@ pub(super) struct Desk {
     pub(super) state: State,
     /// Whether a folder is open, as far as the tool may know.
     pub(super) is_selected: bool,
+    /// What the tool has switched on.
+    pub(super) enabled: Enabled,
+    /// The tags of the command under way: the upstream's and the tool's.
+    pub(super) under_way: Option<(String, String)>,
     /// Whether the tool is in the middle of a response: then there is no room for a last word.
     pub(super) mid_response: bool,
     /// Whether the upstream has a part of a command: then it would take a goodbye for the rest of it.
@@ -49,14 +57,17 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let mut ended = session.ended();
+    let state = State { costly_search: gatekeeper.costly_search(), ..State::default() };
     let mut desk = Desk {
         gatekeeper,
         session,
         client,
         upstream: upstream.wire,
         capabilities: upstream.capabilities,
-        state: State::default(),
+        state,
         is_selected: false,
+        enabled: Enabled::default(),
+        under_way: None,
         mid_response: false,
         mid_command: false,
         next_tag: 0,
@@ -162,10 +173,10 @@ impl Desk {
         match input::rest_of(&mut self.client, line, Budget::AFTER_LOGIN, true).await? {
             Input::Refused => Ok(()),
             Input::Append(head, literal) => append::run(self, &tag, &head, literal).await,
-            Input::Command(bytes) => match command::parse(&bytes) {
-                Ok(parsed) => {
+            Input::Command(bytes) => match Request::parse(&bytes) {
+                Ok(request) => {
                     self.bad = 0;
-                    self.command(&tag, parsed.body).await
+                    self.command(&tag, request).await
                 }
                 Err(_) => self.unknown(&tag, &bytes).await,
             },
@@ -188,14 +199,14 @@ impl Desk {
         if self.bad >= MAX_BAD { Err(End::Bye("too many malformed commands".to_owned())) } else { Ok(()) }
     }
 
-    async fn command(&mut self, tag: &str, body: CommandBody<'static>) -> Result<(), End> {
-        match body {
+    async fn command(&mut self, tag: &str, request: Request) -> Result<(), End> {
+        match request.body {
             CommandBody::Capability => {
-                let list = capability::after_login(&self.capabilities);
+                let list = capability::after_login(&self.capabilities, self.state.costly_search);
                 self.answer(&format!("* CAPABILITY {list}\r\n{tag} OK done")).await
             }
             CommandBody::Id { .. } => self.answer(&format!("* ID NIL\r\n{tag} OK done")).await,
-            CommandBody::Enable { .. } => self.answer(&format!("* ENABLED\r\n{tag} OK done")).await,
+            CommandBody::Enable { capabilities } => enable::run(self, tag, capabilities).await,
             CommandBody::Logout => {
                 self.answer(&format!("* BYE see you\r\n{tag} OK done")).await?;
                 Err(End::Quiet)
@@ -203,15 +214,15 @@ impl Desk {
             CommandBody::Login { .. } | CommandBody::Authenticate { .. } => {
                 self.answer(&format!("{tag} BAD logged in already")).await
             }
-            body if self.lacks(&body) => self.answer(&format!("{tag} BAD the mail server does not support this")).await,
-            body if !self.is_selected && needs_selected(&body) => {
+            _ if self.lacks(&request) => self.answer(&format!("{tag} BAD the mail server does not support this")).await,
+            _ if !self.is_selected && needs_selected(&request.body) => {
                 self.answer(&format!("{tag} BAD select a folder first")).await
             }
-            body => {
-                let opens = matches!(body, CommandBody::Select { .. } | CommandBody::Examine { .. });
+            _ => {
+                let opens = matches!(request.body, CommandBody::Select { .. } | CommandBody::Examine { .. });
                 let state = self.state;
-                match self.session.judge(|rights| decide(rights, state, body)) {
-                    Ok(permit) if matches!(permit.get(), CommandBody::Idle) => idle::run(self, tag, permit).await,
+                match self.session.judge(|rights| decide_request(rights, state, request)) {
+                    Ok(permit) if matches!(permit.get().body, CommandBody::Idle) => idle::run(self, tag, permit).await,
                     Ok(permit) => self.relay(tag, permit).await,
                     Err(denial) => {
                         // RFC 3501 section 6.3.1: a failed SELECT leaves nothing selected.
@@ -224,16 +235,8 @@ impl Desk {
     }
 
     /// Extensions that we know and the upstream lacks.
-    fn lacks(&self, body: &CommandBody<'_>) -> bool {
-        let needed = match body {
-            CommandBody::Idle => "IDLE",
-            CommandBody::Namespace => "NAMESPACE",
-            CommandBody::Unselect => "UNSELECT",
-            CommandBody::Move { .. } => "MOVE",
-            CommandBody::ExpungeUid { .. } => "UIDPLUS",
-            _ => return false,
-        };
-        !self.capabilities.iter().any(|known| known == needed)
+    pub(super) fn lacks(&self, request: &Request) -> bool {
+        extension::needed(request).iter().any(|needed| !capability::has(&self.capabilities, needed))
     }
 
     pub(super) async fn deny(&mut self, tag: &str, denial: &Denial) -> Result<(), End> {
@@ -242,17 +245,18 @@ impl Desk {
     }
 
     /// Sends a permitted command and relays its answer.
-    async fn relay(&mut self, tag: &str, permit: Permit<CommandBody<'static>>) -> Result<(), End> {
-        let mut body = permit.into_inner();
+    async fn relay(&mut self, tag: &str, permit: Permit<Request>) -> Result<(), End> {
+        let mut request = permit.into_inner();
+        let body = &mut request.body;
         if matches!(body, CommandBody::Unselect) && !self.capabilities.iter().any(|known| known == "UNSELECT") {
             // CLOSE without leave to expunge, at an upstream without UNSELECT: nothing is said, and the folder is closed for the tool.
             self.is_selected = false;
             return self.answer(&format!("{tag} OK closed")).await;
         }
-        if let CommandBody::Status { item_names, .. } = &mut body {
+        if let CommandBody::Status { item_names, .. } = body {
             item_names.to_mut().dedup();
         }
-        let opened = match &body {
+        let opened = match body {
             CommandBody::Select { .. } => Some(true),
             CommandBody::Examine { .. } => Some(false),
             _ => None,
@@ -264,11 +268,14 @@ impl Desk {
             self.state.is_read_write = is_read_write;
         }
         let ours = self.tag();
-        let fragments = command::serialise(&ours, body).ok_or_else(upstream_lost)?;
-        if !self.send_upstream(tag, &ours, fragments).await? {
+        let fragments = request.serialise(&ours).ok_or_else(upstream_lost)?;
+        self.under_way = Some((ours.clone(), tag.to_owned()));
+        let is_heard = self.send_upstream(tag, &ours, fragments).await?;
+        let is_ok = is_heard && relay::answer(self, tag, &ours).await?;
+        self.under_way = None;
+        if !is_heard {
             return Ok(());
         }
-        let is_ok = relay::answer(self, tag, &ours).await?;
         if (opened.is_some() && !is_ok) || (closes && is_ok) {
             self.is_selected = false;
         }
@@ -324,6 +331,8 @@ fn needs_selected(body: &CommandBody<'_>) -> bool {
             | CommandBody::Expunge
             | CommandBody::ExpungeUid { .. }
             | CommandBody::Search { .. }
+            | CommandBody::Sort { .. }
+            | CommandBody::Thread { .. }
             | CommandBody::Fetch { .. }
             | CommandBody::Store { .. }
             | CommandBody::Copy { .. }

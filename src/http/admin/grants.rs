@@ -267,18 +267,14 @@ pub(super) async fn explain(caller: Caller<Readers>, Query(asked): Query<Asked>)
             Ok(Json(Explanation::Recorded(Box::new(record))))
         }
         (None, Some(client), Some(mailbox), Some(command)) => {
-            decision(caller.registry(), &client, &mailbox, &command).await.map(Explanation::Now).map(Json)
+            decision(&caller, &client, &mailbox, &command).await.map(Explanation::Now).map(Json)
         }
         _ => Err(Problem::new(Fault::Invalid, "give verdict, or client, mailbox and command")),
     }
 }
 
-async fn decision(
-    registry: &registry::Registry,
-    client: &str,
-    mailbox: &str,
-    command: &str,
-) -> Result<Decision, Problem> {
+async fn decision(caller: &Caller<Readers>, client: &str, mailbox: &str, command: &str) -> Result<Decision, Problem> {
+    let registry = caller.registry();
     let client = registry.find_client(client).await?;
     let mailbox = registry.find_mailbox(mailbox).await?;
     let grant = match registry.grant_for(&client.id, &mailbox.address).await {
@@ -292,9 +288,10 @@ async fn decision(
     let rights = Rights { scopes: grant.scopes, bounds: grant.bounds, mailbox: mailbox.address.clone() };
     let grant_id = Some(grant.id);
     let freeze = registry.freeze_of_change(&client.id, &mailbox.id, policy::protocol_of(command)).await?;
+    let explain = |rights: &Rights| policy::explain(rights, caller.state.costly_search, command);
     let decided = match &freeze {
-        Some(freeze) => policy::while_frozen(&rights, freeze, |rights| policy::explain(rights, command)),
-        None => policy::explain(&rights, command),
+        Some(freeze) => policy::while_frozen(&rights, freeze, explain),
+        None => explain(&rights),
     };
     Ok(match decided {
         Ok(()) => Decision { permitted: true, grant_id, ..Decision::default() },

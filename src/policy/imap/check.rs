@@ -1,6 +1,8 @@
 //! What a command's arguments ask for beyond its row in the table.
 
 use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::core::Vec1;
+use imap_codec::imap_types::extensions::thread::ThreadingAlgorithm;
 use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName};
 use imap_codec::imap_types::flag::{Flag, StoreType};
 use imap_codec::imap_types::mailbox::{ListMailbox, Mailbox};
@@ -12,6 +14,10 @@ use crate::policy::imap::State;
 use crate::policy::imap::table::{self, Needs};
 use crate::policy::{Denial, Rights};
 use crate::protocol::imap::command::mailbox_name;
+use crate::protocol::imap::list_form::{ListForm, Selection, Told, pattern_text};
+
+/// Most patterns in a LIST.
+const MAX_PATTERNS: usize = 16;
 
 /// Most wildcards in a LIST pattern.
 const MAX_WILDCARDS: usize = 8;
@@ -74,10 +80,7 @@ impl Check<'_> {
     /// A run of wildcards means what its strongest says: `%*%` is `*`. Said so, and few of them, a pattern costs the upstream no more
     /// than its length (IM-09).
     pub(super) fn pattern(&self, pattern: ListMailbox<'static>) -> Result<ListMailbox<'static>, Denial> {
-        let asked = match &pattern {
-            ListMailbox::Token(token) => token.as_ref().to_vec(),
-            ListMailbox::String(text) => text.as_ref().to_vec(),
-        };
+        let asked = pattern_text(&pattern).to_vec();
         let is_wildcard = |byte: &u8| matches!(byte, b'*' | b'%');
         let mut short: Vec<u8> = Vec::with_capacity(asked.len());
         for byte in &asked {
@@ -94,6 +97,11 @@ impl Check<'_> {
         }
         let shortened = String::from_utf8(short).ok().and_then(|text| ListMailbox::try_from(text).ok());
         shortened.ok_or_else(|| Denial::rule("pattern", self.asked, "the pattern is not text"))
+    }
+
+    /// Every key of a search.
+    pub(super) fn criteria(&self, keys: &Vec1<SearchKey<'_>>) -> Result<(), Denial> {
+        keys.as_ref().iter().try_for_each(|key| self.search(key, 0))
     }
 
     /// With `mail.metadata` alone, keys that probe content are refused. Depth is bounded (IM-11).
@@ -133,6 +141,9 @@ impl Check<'_> {
             | SearchKey::SentSince(_)
             | SearchKey::Larger(_)
             | SearchKey::Smaller(_)
+            | SearchKey::Older(_)
+            | SearchKey::Younger(_)
+            | SearchKey::ModSequence { .. }
             | SearchKey::Bcc(_)
             | SearchKey::Cc(_)
             | SearchKey::From(_)
@@ -141,8 +152,56 @@ impl Check<'_> {
         }
     }
 
+    /// What a LIST names beyond its first pattern, and what it wants to be told.
+    pub(super) fn list(&self, list: ListForm) -> Result<ListForm, Denial> {
+        let ListForm { selection, more, told } = list;
+        if selection.iter().flatten().any(|option| *option == Selection::Remote) {
+            return Err(self.never("it reaches other mail servers"));
+        }
+        if more.len() >= MAX_PATTERNS {
+            return Err(Denial::rule("pattern", self.asked, "it names too many patterns"));
+        }
+        for option in told.iter().flatten() {
+            match option {
+                Told::Subscribed | Told::Children | Told::SpecialUse => (),
+                Told::Status(_) => self.needs(Scope::Metadata)?,
+            }
+        }
+        let more = more.into_iter().map(|pattern| self.pattern(pattern)).collect::<Result<_, _>>()?;
+        Ok(ListForm { selection, more, told })
+    }
+
+    /// SORT and THREAD make the upstream read every message that they find (IM-11).
+    pub(super) fn costly(&self) -> Result<(), Denial> {
+        if self.state.costly_search {
+            return Ok(());
+        }
+        Err(Denial::rule("costly-search", self.asked, &format!("{} is switched off here: it is costly", self.asked)))
+    }
+
+    /// Threads by References tell of a header that ENVELOPE does not show; so may those of ways unknown here.
+    pub(super) fn thread(&self, algorithm: &ThreadingAlgorithm<'_>) -> Result<(), Denial> {
+        self.costly()?;
+        match algorithm {
+            ThreadingAlgorithm::OrderedSubject => Ok(()),
+            ThreadingAlgorithm::References | ThreadingAlgorithm::Other(_) => self.needs(Scope::Read),
+        }
+    }
+
+    /// What speaks of the account as a whole speaks of folders outside any bounds too.
+    pub(super) fn whole_account<T>(&self, body: T) -> Result<T, Denial> {
+        if self.rights.bounds.folders.is_none() {
+            return Ok(body);
+        }
+        Err(Denial::rule(
+            "folder",
+            self.asked,
+            "quotas speak of the whole account, the grant is for some of its folders",
+        ))
+    }
+
     pub(super) fn fetch(&self, body: CommandBody<'static>) -> Result<CommandBody<'static>, Denial> {
-        let CommandBody::Fetch { sequence_set, macro_or_item_names, uid } = body else { return Ok(body) };
+        let CommandBody::Fetch { sequence_set, macro_or_item_names, uid, modifiers } = body else { return Ok(body) };
         let keeps_seen = !self.rights.scopes.allows(Scope::Flag);
         let macro_or_item_names = match macro_or_item_names {
             MacroOrMessageDataItemNames::Macro(short @ (Macro::All | Macro::Fast | Macro::Full)) => {
@@ -157,7 +216,7 @@ impl Check<'_> {
                 return Err(self.never("this form of it has no rule"));
             }
         };
-        Ok(CommandBody::Fetch { sequence_set, macro_or_item_names, uid })
+        Ok(CommandBody::Fetch { sequence_set, macro_or_item_names, uid, modifiers })
     }
 
     fn item(
@@ -171,6 +230,8 @@ impl Check<'_> {
             | MessageDataItemName::Envelope
             | MessageDataItemName::Flags
             | MessageDataItemName::InternalDate
+            | MessageDataItemName::ModSeq
+            | MessageDataItemName::BinarySize { .. }
             | MessageDataItemName::Rfc822Size
             | MessageDataItemName::Uid => Ok(item),
             MessageDataItemName::BodyExt { section, partial, peek } => {
@@ -187,8 +248,9 @@ impl Check<'_> {
                     Ok(item)
                 }
             }
-            MessageDataItemName::Binary { .. } | MessageDataItemName::BinarySize { .. } => {
-                Err(self.never("its answers cannot be inspected"))
+            MessageDataItemName::Binary { section, partial, peek } => {
+                self.needs(Scope::Read)?;
+                Ok(MessageDataItemName::Binary { section, partial, peek: peek || keeps_seen })
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::policy::imap::check::Check;
 use crate::policy::imap::table::Needs;
 use crate::policy::{Denial, Permit, Rights};
 use crate::protocol::imap::command::name;
+use crate::protocol::imap::request::{Form, Request};
 
 /// What the decision depends on besides rights and command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct State {
     pub delimiter: Option<char>,
     /// Whether a folder is selected so that commands may change it.
     pub is_read_write: bool,
+    /// Whether commands that cost the upstream much are switched on at this gateway.
+    pub costly_search: bool,
 }
 
 /// Decides one command. The permitted command may differ from the asked one: SELECT becomes EXAMINE, `BODY[]` becomes
@@ -35,12 +38,12 @@ pub fn decide(
         CommandBody::Noop | CommandBody::Logout | CommandBody::Capability | CommandBody::Check => body,
         CommandBody::Id { .. } | CommandBody::Enable { .. } | CommandBody::Unselect => body,
         CommandBody::Idle | CommandBody::Namespace | CommandBody::Expunge | CommandBody::ExpungeUid { .. } => body,
-        CommandBody::Select { mailbox } if !writes(rights.scopes) => {
+        CommandBody::Select { mailbox, parameters } if !writes(rights.scopes) => {
             check.folder(&mailbox)?;
-            CommandBody::Examine { mailbox }
+            CommandBody::Examine { mailbox, parameters }
         }
-        CommandBody::Select { ref mailbox }
-        | CommandBody::Examine { ref mailbox }
+        CommandBody::Select { ref mailbox, .. }
+        | CommandBody::Examine { ref mailbox, .. }
         | CommandBody::Status { ref mailbox, .. }
         | CommandBody::Move { ref mailbox, .. }
         | CommandBody::Create { ref mailbox }
@@ -59,10 +62,23 @@ pub fn decide(
             CommandBody::Lsub { reference, mailbox_wildcard: check.pattern(mailbox_wildcard)? }
         }
         CommandBody::Search { ref criteria, .. } => {
-            for key in criteria.as_ref() {
-                check.search(key, 0)?;
-            }
+            check.criteria(criteria)?;
             body
+        }
+        CommandBody::Sort { ref search_criteria, .. } => {
+            check.costly()?;
+            check.criteria(search_criteria)?;
+            body
+        }
+        CommandBody::Thread { ref algorithm, ref search_criteria, .. } => {
+            check.thread(algorithm)?;
+            check.criteria(search_criteria)?;
+            body
+        }
+        CommandBody::GetQuota { .. } => check.whole_account(body)?,
+        CommandBody::GetQuotaRoot { ref mailbox } => {
+            check.folder(mailbox)?;
+            check.whole_account(body)?
         }
         CommandBody::Fetch { .. } => check.fetch(body)?,
         CommandBody::Store { ref kind, ref flags, .. } => {
@@ -90,14 +106,23 @@ pub fn decide(
         // The table has refused these already. Named one by one: a command that a newer parser knows must not compile in silence.
         CommandBody::Login { .. }
         | CommandBody::Authenticate { .. }
-        | CommandBody::Sort { .. }
-        | CommandBody::Thread { .. }
         | CommandBody::Compress { .. }
-        | CommandBody::GetQuota { .. }
-        | CommandBody::GetQuotaRoot { .. }
         | CommandBody::SetQuota { .. } => return Err(check.never("no scope gives it")),
     };
     Ok(Permit(permitted))
+}
+
+/// Decides one command in any of its forms.
+pub fn decide_request(rights: &Rights, state: State, request: Request) -> Result<Permit<Request>, Denial> {
+    let Request { body, form } = request;
+    let asked = name(&body);
+    let body = decide(rights, state, body)?.into_inner();
+    let form = match form {
+        // What they give back are numbers that the plain command gives back too.
+        Form::Plain | Form::Returning(_) => form,
+        Form::List(list) => Form::List(Check { rights, state, asked: &asked }.list(list)?),
+    };
+    Ok(Permit(Request { body, form }))
 }
 
 /// Decides a command that the parser does not know, by its name: `None` when the table does not know it either.

@@ -27,7 +27,7 @@ pub fn parse(bytes: &[u8]) -> Result<Command<'static>, NotACommand> {
 /// the command with a stand-in for the message, so that policy can decide before a single octet of it is taken.
 pub fn parse_append(head: &[u8], literal: Literal) -> Option<Command<'static>> {
     let mut probe = head.get(..literal.at)?.to_vec();
-    probe.extend_from_slice(b"{1}\r\nx\r\n");
+    probe.extend_from_slice(if literal.is_binary { b"~{1}\r\nx\r\n" } else { b"{1}\r\nx\r\n" });
     match parse(&probe) {
         Ok(command) if matches!(command.body, CommandBody::Append { .. }) => Some(command),
         _ => None,
@@ -48,9 +48,10 @@ pub fn serialise_append(tag: &str, body: CommandBody<'static>, length: u64, is_s
     fragments.pop()?;
     if let Some(Fragment::Line { data }) = fragments.last_mut() {
         let line = data.strip_suffix(b"\r\n")?;
-        let literal = framing::literal_at_end(line).ok()??;
+        let literal = framing::any_literal_at_end(line).ok()??;
         data.truncate(literal.at);
-        data.extend_from_slice(format!("{{{length}{}}}\r\n", if is_sync { "" } else { "+" }).as_bytes());
+        let (mark, plus) = (if literal.is_binary { "~" } else { "" }, if is_sync { "" } else { "+" });
+        data.extend_from_slice(format!("{mark}{{{length}{plus}}}\r\n").as_bytes());
         return Some(fragments);
     }
     None

@@ -7,6 +7,8 @@ pub struct Literal {
     pub length: u64,
     /// Whether the sender waits for a continuation (`{5}`), or not (`{5+}`).
     pub is_sync: bool,
+    /// Whether it may hold NUL (`~{5}`, RFC 3516).
+    pub is_binary: bool,
     /// Where the announcement starts in the line.
     pub at: usize,
 }
@@ -16,8 +18,16 @@ pub struct Literal {
 #[error("malformed literal")]
 pub struct BadLiteral;
 
-/// Looks for a literal at the end of `line`, which comes without its CRLF.
+/// Looks for a literal at the end of `line`, which comes without its CRLF. One of any octets (`~{5}`) is none here.
 pub fn literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
+    any_literal_at_end(line).and_then(|found| match found {
+        Some(literal) if literal.is_binary => Err(BadLiteral),
+        found => Ok(found),
+    })
+}
+
+/// The same, where a literal of any octets (RFC 3516) may stand too.
+pub fn any_literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
     let Some(body) = line.strip_suffix(b"}") else { return Ok(None) };
     let Some(at) = body.iter().rposition(|byte| *byte == b'{') else { return Ok(None) };
     let inner = body.get(at + 1..).unwrap_or_default();
@@ -31,12 +41,13 @@ pub fn literal_at_end(line: &[u8]) -> Result<Option<Literal>, BadLiteral> {
     };
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let is_canonical = digits.len() == 1 || digits.first() != Some(&b'0');
-    let is_binary = at > 0 && line.get(at - 1) == Some(&b'~');
-    if !is_number || !is_canonical || is_binary || digits.len() > 10 {
+    if !is_number || !is_canonical || digits.len() > 10 {
         return Err(BadLiteral);
     }
     let length = digits.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-    if length > u64::from(u32::MAX) { Err(BadLiteral) } else { Ok(Some(Literal { length, is_sync, at })) }
+    let is_binary = at > 0 && line.get(at - 1) == Some(&b'~');
+    let at = if is_binary { at - 1 } else { at };
+    if length > u64::from(u32::MAX) { Err(BadLiteral) } else { Ok(Some(Literal { length, is_sync, is_binary, at })) }
 }
 
 /// A command or response as it arrives: lines with literals between them. A literal is announced by the end of a line, never by what
@@ -54,9 +65,17 @@ impl Pieces {
         Self { bytes: line, line: 0 }
     }
 
-    /// The literal that has to follow; `at` counts from the first octet of all.
+    /// The literal that has to follow, when it may not be binary; `at` counts from the first octet of all.
     pub fn literal(&self) -> Result<Option<Literal>, BadLiteral> {
-        let found = literal_at_end(self.bytes.get(self.line..).unwrap_or_default())?;
+        match self.any_literal()? {
+            Some(literal) if literal.is_binary => Err(BadLiteral),
+            found => Ok(found),
+        }
+    }
+
+    /// The same, where a literal of any octets (RFC 3516) may stand too.
+    pub fn any_literal(&self) -> Result<Option<Literal>, BadLiteral> {
+        let found = any_literal_at_end(self.bytes.get(self.line..).unwrap_or_default())?;
         Ok(found.map(|literal| Literal { at: self.line + literal.at, ..literal }))
     }
 
@@ -134,7 +153,7 @@ mod tests {
     #[test]
     fn im_02_what_a_literal_holds_announces_nothing() {
         let mut pieces = Pieces::new(b"A SEARCH SUBJECT {7}".to_vec());
-        assert_eq!(pieces.literal(), Ok(Some(Literal { length: 7, is_sync: true, at: 17 })));
+        assert_eq!(pieces.literal(), Ok(Some(Literal { length: 7, is_sync: true, is_binary: false, at: 17 })));
         pieces.push_literal(b"abc {5}");
         pieces.push_line(b"");
         assert_eq!(pieces.literal(), Ok(None), "the command is whole");
@@ -146,7 +165,7 @@ mod tests {
         let mut pieces = Pieces::new(b"A RENAME {1}".to_vec());
         pieces.push_literal(b"a");
         pieces.push_line(b" {3+}");
-        assert_eq!(pieces.literal(), Ok(Some(Literal { length: 3, is_sync: false, at: 16 })));
+        assert_eq!(pieces.literal(), Ok(Some(Literal { length: 3, is_sync: false, is_binary: false, at: 16 })));
         assert_eq!(pieces.into_bytes(), b"A RENAME {1}\r\na {3+}");
     }
 

@@ -3,5 +3,7 @@
 pub mod command;
 pub mod fetched;
 pub mod framing;
+pub mod list_form;
 pub mod mutf7;
+pub mod request;
 pub mod response;

@@ -19,8 +19,16 @@ pub enum Kind<'a> {
     List,
     /// `* STATUS ...`
     FolderStatus,
-    /// `* FLAGS ...` and `* SEARCH ...`: about the selected folder.
+    /// `* FLAGS|SEARCH|SORT|THREAD ...`: about the selected folder.
     Selected,
+    /// `* VANISHED ...`: messages that are gone from the selected folder (RFC 7162).
+    Vanished,
+    /// `* ESEARCH ...`: what a SEARCH with RETURN found (RFC 4731).
+    Found,
+    /// `* QUOTA ...` or `* QUOTAROOT ...`: about the whole account (RFC 9208).
+    Quota,
+    /// `* ENABLED ...`
+    Enabled,
     /// `* NAMESPACE ...`
     Namespace,
     /// Anything else that is untagged.
@@ -50,8 +58,16 @@ pub fn kind(line: &[u8]) -> Kind<'_> {
             Kind::List
         } else if is(first, "STATUS") {
             Kind::FolderStatus
-        } else if is(first, "FLAGS") || is(first, "SEARCH") {
+        } else if ["FLAGS", "SEARCH", "SORT", "THREAD"].iter().any(|text| is(first, text)) {
             Kind::Selected
+        } else if is(first, "VANISHED") {
+            Kind::Vanished
+        } else if is(first, "ESEARCH") {
+            Kind::Found
+        } else if is(first, "QUOTA") || is(first, "QUOTAROOT") {
+            Kind::Quota
+        } else if is(first, "ENABLED") {
+            Kind::Enabled
         } else if is(first, "NAMESPACE") {
             Kind::Namespace
         } else {
@@ -87,14 +103,27 @@ pub fn without_upstream_codes(text: &[u8]) -> Option<&[u8]> {
     Some(text)
 }
 
+/// A result of the search that the upstream knows as `ours`, spoken to whoever knows it as `tag` (RFC 4466 section 2.6.2). `line` may
+/// be the beginning of a long one. `None` when it is the result of anything else.
+pub fn found_for(line: &[u8], ours: &str, tag: &str) -> Option<Vec<u8>> {
+    let rest = line.get("* ESEARCH".len()..)?;
+    let Some(correlator) = rest.strip_prefix(b" (") else { return Some(line.to_vec()) };
+    let name = correlator.get(..4).filter(|name| name.eq_ignore_ascii_case(b"TAG "))?;
+    let after = correlator.get(name.len()..)?;
+    let plain = after.strip_prefix(ours.as_bytes());
+    let quoted = || after.strip_prefix(b"\"")?.strip_prefix(ours.as_bytes())?.strip_prefix(b"\"");
+    let data = plain.or_else(quoted)?.strip_prefix(b")")?;
+    Some([format!("* ESEARCH (TAG \"{tag}\")").as_bytes(), data].concat())
+}
+
 /// The literal that an upstream announces at the end of a line: as a client's, but never the kind that is not waited for.
 pub fn literal_at_end(line: &[u8]) -> Result<Option<framing::Literal>, framing::BadLiteral> {
-    upstreams(framing::literal_at_end(line)?)
+    upstreams(framing::any_literal_at_end(line)?)
 }
 
 /// The same of a response that arrives in pieces.
 pub fn literal_in(pieces: &framing::Pieces) -> Result<Option<framing::Literal>, framing::BadLiteral> {
-    upstreams(pieces.literal()?)
+    upstreams(pieces.any_literal()?)
 }
 
 fn upstreams(found: Option<framing::Literal>) -> Result<Option<framing::Literal>, framing::BadLiteral> {
@@ -110,6 +139,8 @@ pub struct Listed {
     pub delimiter: Option<char>,
     /// The folder's name as sent, decoded from quoting only.
     pub name: Vec<u8>,
+    /// Where in the line the name ends.
+    pub end: usize,
 }
 
 /// Takes apart a whole `LIST`, `LSUB` or `STATUS` response: `line` holds the literals too, each as `{n}CRLF` and octets.
@@ -127,8 +158,8 @@ pub fn listed(line: &[u8]) -> Option<Listed> {
         delimiter = if is_nil { None } else { text.first().map(|byte| char::from(*byte)) };
         rest = after.strip_prefix(b" ")?;
     }
-    let (name, _) = astring(rest)?;
-    Some(Listed { word, delimiter, name })
+    let (name, after) = astring(rest)?;
+    Some(Listed { word, delimiter, name, end: line.len() - after.len() })
 }
 
 /// Reads an atom, quoted string or literal; gives its value and what follows.
@@ -208,7 +239,10 @@ mod tests {
         assert_eq!(kind(b"* 12 FETCH (FLAGS ())"), Kind::Message);
         assert_eq!(kind(b"* 12 XFETCH"), Kind::Other);
         assert_eq!(kind(b"* lsub () \"/\" a"), Kind::List);
-        assert_eq!(kind(b"* VANISHED 1:2"), Kind::Other);
+        assert_eq!(kind(b"* VANISHED 1:2"), Kind::Vanished);
+        assert_eq!(kind(b"* esearch (TAG \"a\") ALL 1"), Kind::Found);
+        assert_eq!(kind(b"* THREAD (1 2)"), Kind::Selected);
+        assert_eq!(kind(b"* QUOTAROOTS x"), Kind::Other);
         assert_eq!(kind(b"garbage"), Kind::Malformed);
         assert_eq!(kind(b"M1 MAYBE"), Kind::Malformed);
     }

@@ -96,6 +96,7 @@ fn label(item: &MessageDataItemName<'static>) -> Option<Vec<u8>> {
         sequence_set: "1".try_into().ok()?,
         macro_or_item_names: MacroOrMessageDataItemNames::MessageDataItemNames(vec![item.clone()]),
         uid: false,
+        modifiers: Vec::new(),
     };
     let Some(Fragment::Line { data }) = command::serialise("A", body)?.into_iter().next() else { return None };
     let (open, close) = (data.iter().position(|byte| *byte == b'[')?, data.iter().rposition(|byte| *byte == b']')?);

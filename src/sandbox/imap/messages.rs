@@ -35,7 +35,7 @@ impl Desk<'_> {
         };
         let known = self.known(&selected);
         match body {
-            CommandBody::Fetch { sequence_set, macro_or_item_names, uid } => {
+            CommandBody::Fetch { sequence_set, macro_or_item_names, uid, .. } => {
                 self.fetch(&selected, chosen(&known, &sequence_set, uid), &macro_or_item_names, uid).await?;
             }
             CommandBody::Search { criteria, uid, .. } => {
@@ -55,7 +55,7 @@ impl Desk<'_> {
                 });
             }
             _ if !selected.may_write => return Ok("NO [READ-ONLY] folder is open read-only".to_owned()),
-            CommandBody::Store { sequence_set, kind, response, flags, uid } => {
+            CommandBody::Store { sequence_set, kind, response, flags, uid, .. } => {
                 let uids: Vec<u32> =
                     chosen(&known, &sequence_set, uid).iter().map(|(_, message)| message.uid).collect();
                 let flags = words(&flags);

@@ -122,8 +122,8 @@ impl Desk<'_> {
                 self.list("LSUB", &reference, &mailbox_wildcard).await?
             }
             CommandBody::Status { mailbox, item_names } => return self.status(&mailbox, &item_names).await,
-            CommandBody::Select { mailbox } => return self.select(&mailbox, true).await,
-            CommandBody::Examine { mailbox } => return self.select(&mailbox, false).await,
+            CommandBody::Select { mailbox, .. } => return self.select(&mailbox, true).await,
+            CommandBody::Examine { mailbox, .. } => return self.select(&mailbox, false).await,
             CommandBody::Unselect => self.selected = None,
             CommandBody::Close => {
                 if self.selected.as_ref().is_some_and(|selected| selected.may_write) {

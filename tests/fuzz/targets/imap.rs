@@ -59,8 +59,11 @@ pub(super) fn append(data: &[u8]) {
     let Some(parsed) = command::parse_append(head, literal) else { return };
     for scopes in all_scopes() {
         let rights = rights(scopes, None);
-        let Ok(permit) = decide(&rights, State { delimiter: Some('/'), is_read_write: true }, parsed.body.clone())
-        else {
+        let Ok(permit) = decide(
+            &rights,
+            State { delimiter: Some('/'), is_read_write: true, costly_search: false },
+            parsed.body.clone(),
+        ) else {
             continue;
         };
         assert!(scopes.allows(Scope::Append));
@@ -200,6 +203,7 @@ fn must_be_allowed(scopes: ScopeSet, state: State, body: &CommandBody<'_>) {
         CommandBody::Examine { .. } | CommandBody::Status { .. } | CommandBody::Search { .. } | CommandBody::Idle => {
             &[Scope::Metadata]
         }
+        CommandBody::GetQuota { .. } | CommandBody::GetQuotaRoot { .. } => &[Scope::Metadata],
         CommandBody::Select { .. } => &[Scope::Flag, Scope::Organize, Scope::Delete],
         CommandBody::Close if !state.is_read_write => return,
         CommandBody::Close | CommandBody::Expunge | CommandBody::ExpungeUid { .. } | CommandBody::Delete { .. } => {
@@ -233,14 +237,13 @@ fn must_be_allowed(scopes: ScopeSet, state: State, body: &CommandBody<'_>) {
 
 fn may_fetch(scopes: ScopeSet, state: State, item: &MessageDataItemName<'_>) -> bool {
     match item {
-        MessageDataItemName::BodyExt { peek, .. } => {
+        MessageDataItemName::BodyExt { peek, .. } | MessageDataItemName::Binary { peek, .. } => {
             scopes.allows(Scope::Read) && (*peek || scopes.allows(Scope::Flag))
         }
         MessageDataItemName::Rfc822 | MessageDataItemName::Rfc822Text => {
             scopes.allows(Scope::Read) && (scopes.allows(Scope::Flag) || !state.is_read_write)
         }
         MessageDataItemName::Rfc822Header => scopes.allows(Scope::Read),
-        MessageDataItemName::Binary { .. } | MessageDataItemName::BinarySize { .. } => false,
         _ => true,
     }
 }
@@ -252,7 +255,7 @@ fn all_scopes() -> impl Iterator<Item = ScopeSet> {
 }
 
 fn states() -> [State; 2] {
-    [true, false].map(|is_read_write| State { delimiter: Some('/'), is_read_write })
+    [true, false].map(|is_read_write| State { delimiter: Some('/'), is_read_write, costly_search: false })
 }
 
 fn rights(scopes: ScopeSet, folders: Option<Vec<FolderPattern>>) -> Rights {

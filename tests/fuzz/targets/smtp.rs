@@ -16,7 +16,7 @@ use mailwarden::upstream::wire::Wire;
 pub(super) fn command(data: &[u8]) {
     if let Some(text) = super::text(data) {
         let _ = size(text);
-        let _ = explain(&rights(), text);
+        let _ = explain(&rights(), false, text);
     }
     let Some((verb, rest)) = verb(data) else { return };
     assert!(!verb.contains(' '));

@@ -103,6 +103,18 @@ userdb {{
 namespace inbox {{
   inbox = yes
   separator = /
+  mailbox Archive {{
+    special_use = \\Archive
+  }}
+}}
+mail_plugins = quota
+protocol imap {{
+  mail_plugins = quota imap_quota
+}}
+plugin {{
+  quota = count:Mailbox
+  quota_vsizes = yes
+  quota_rule = *:storage=1G
 }}
 service imap-login {{
   service_count = 0
