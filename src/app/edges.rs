@@ -202,6 +202,7 @@ async fn look_after(registry: Registry, tokens: TokenService, stop: Cancellation
         () = tokens.watch_keys() => (),
         () = registry.keep_secret_uses() => (),
         () = registry.sweep_used() => (),
+        () = registry.keep_budgets() => (),
         () = registry.sweep_handles() => (),
         () = stop.cancelled() => (),
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::address::{AddressPattern, MailAddress};
+use crate::domain::budget::Budgets;
 use crate::domain::folder::{FolderPath, FolderPattern};
 use crate::domain::mechanism::Mechanism;
 use crate::domain::session::Protocol;
@@ -41,6 +42,9 @@ pub struct Bounds {
     /// What ties a token to the tool that asked for it, where the tool can prove no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
+    /// How much may be used up, and how many sessions there may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budgets: Option<Budgets>,
 }
 
 /// What ties a token to the tool that asked for it, where the tool can prove no key: less than a binding, and more than nothing.
@@ -89,7 +93,7 @@ impl Bounds {
     /// comparing entry by entry to see it.
     pub fn cover(&self, other: &Self, own: &MailAddress) -> bool {
         // Named one by one, so that a new bound cannot be forgotten here.
-        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin } = self;
+        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin, budgets } = self;
         let (pin, other_pin) = (pin.unwrap_or_default(), other.pin.unwrap_or_default());
         let own = vec![AddressPattern::Address(own.clone())];
         within(folders.as_deref(), other.folders.as_deref(), FolderPattern::covers)
@@ -104,6 +108,7 @@ impl Bounds {
             && within(mechanisms.as_deref(), other.mechanisms.as_deref(), PartialEq::eq)
             && (!pin.source || other_pin.source)
             && (!pin.single_connection || other_pin.single_connection)
+            && budgets.unwrap_or_default().cover(&other.budgets.unwrap_or_default())
     }
 
     /// Whether a token that was asked for from `issued_to` may be used from `source`.
@@ -170,6 +175,12 @@ mod tests {
             (r#"{"mechanisms":["XOAUTH2","PLAIN"]}"#, r#"{"mechanisms":["XOAUTH2"]}"#, true),
             (r#"{"mechanisms":["XOAUTH2"]}"#, r#"{"mechanisms":["PLAIN"]}"#, false),
             (r#"{"mechanisms":["XOAUTH2"]}"#, "{}", false),
+            ("{}", r#"{"budgets":{"bytes":{"hour":1},"sessions":2}}"#, true),
+            (r#"{"budgets":{}}"#, "{}", true),
+            (r#"{"budgets":{"bytes":{"hour":2}}}"#, r#"{"budgets":{"bytes":{"hour":2,"day":9}}}"#, true),
+            (r#"{"budgets":{"bytes":{"hour":2}}}"#, r#"{"budgets":{"bytes":{"hour":3}}}"#, false),
+            (r#"{"budgets":{"bytes":{"hour":2}}}"#, "{}", false),
+            (r#"{"budgets":{"sessions":2}}"#, r#"{"budgets":{"sessions":3}}"#, false),
         ] {
             assert_eq!(read(wide).cover(&read(narrow), &own), covers, "{wide} for {narrow}");
         }

@@ -4,6 +4,7 @@
 
 mod admission;
 mod breaker;
+mod budgets;
 mod changes;
 mod clients;
 mod error;
@@ -12,10 +13,12 @@ mod handles;
 mod keys;
 mod mailboxes;
 mod operators;
+mod purse;
 mod replay;
 mod revocations;
 mod roster;
 mod rows;
+mod seats;
 mod secret_uses;
 pub mod sessions;
 mod slots;
@@ -24,6 +27,8 @@ mod view;
 
 #[cfg(test)]
 mod breaker_tests;
+#[cfg(test)]
+mod budget_tests;
 #[cfg(test)]
 mod changes_tests;
 #[cfg(test)]
@@ -39,13 +44,16 @@ mod view_tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
+pub use crate::registry::budgets::Exhausted;
 pub use crate::registry::changes::{ClientTerms, GrantTerms, Version};
 pub use crate::registry::clients::{MAX_OVERLAP_SECS, NewClient};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::handles::HandleDigest;
 pub use crate::registry::keys::Rotation;
+pub use crate::registry::purse::Purse;
 pub use crate::registry::revocations::TokenRef;
+pub use crate::registry::seats::Seat;
 pub use crate::registry::secret_uses::{SecretUse, is_safe_to_retire};
 pub use crate::registry::sessions::{SessionHandle, Sessions};
 pub use crate::registry::tokens::{IssuedFilter, IssuedRecord};
@@ -58,6 +66,7 @@ use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::id::NodeId;
 use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
+use crate::registry::seats::Seats;
 use crate::registry::secret_uses::SecretUses;
 use crate::registry::view::View;
 use crate::store::sql::Statement;
@@ -78,6 +87,7 @@ pub struct Registry {
     sessions: Sessions,
     node: NodeId,
     gates: Gates,
+    seats: Seats,
     secret_uses: SecretUses,
     view: View,
 }
@@ -86,9 +96,9 @@ impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
-        let (sessions, gates) = (Sessions::default(), Gates::default());
+        let (sessions, gates, seats) = (Sessions::default(), Gates::default(), Seats::default());
         let (secret_uses, view) = (SecretUses::default(), View::new(&clock));
-        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, secret_uses, view }
+        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, seats, secret_uses, view }
     }
 
     /// The sessions on this node.

@@ -54,6 +54,8 @@ pub struct Wire {
     /// Up to where `input` was searched for a line end, so that every octet is looked at once however slowly it comes.
     searched: usize,
     output: Vec<u8>,
+    /// Octets that were ever queued to be sent.
+    queued: u64,
 }
 
 impl std::fmt::Debug for Wire {
@@ -65,7 +67,7 @@ impl std::fmt::Debug for Wire {
 impl Wire {
     /// Wraps a connection.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, input: Vec::new(), start: 0, searched: 0, output: Vec::new() }
+        Self { stream, input: Vec::new(), start: 0, searched: 0, output: Vec::new(), queued: 0 }
     }
 
     /// What has arrived and was not taken yet.
@@ -176,7 +178,13 @@ impl Wire {
     /// Queues bytes to be sent; sends when enough have gathered, so that a slow reader holds back a fast writer.
     pub async fn queue(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         self.output.extend_from_slice(bytes);
+        self.queued += bytes.len() as u64;
         if self.output.len() >= CHUNK { self.flush().await } else { Ok(()) }
+    }
+
+    /// How many octets have been queued so far.
+    pub fn queued(&self) -> u64 {
+        self.queued
     }
 
     /// Sends what is queued.

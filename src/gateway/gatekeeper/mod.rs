@@ -2,6 +2,7 @@
 //! credential is used in `lease`.
 
 mod admit;
+mod budget;
 mod lease;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,9 @@ use crate::domain::session::{EndReason, SessionInfo};
 use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{Denial, Rights};
+use crate::registry::Purse;
 use crate::registry::Registry;
+use crate::registry::Seat;
 use crate::registry::SessionHandle;
 use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
@@ -66,10 +69,19 @@ pub struct Session {
     pub rights: Rights,
     /// The mailbox it works in.
     pub mailbox: Mailbox,
+    /// What it has at hand of its budgets; `None`: nothing has to be counted.
+    purse: Option<Purse>,
+    /// Its place where the grant limits how many sessions there are.
+    seat: Option<Seat>,
     handle: SessionHandle,
 }
 
 impl Session {
+    /// Whether anything that it does has to be counted.
+    pub fn is_counted(&self) -> bool {
+        self.purse.is_some()
+    }
+
     /// Turns to a reason when the session must end.
     pub fn ended(&self) -> watch::Receiver<Option<EndReason>> {
         self.handle.ended()
@@ -163,7 +175,8 @@ impl Gatekeeper {
     }
 
     /// Ends a session: takes it off the list and records why. Best effort: a session that cannot be recorded still ends.
-    pub async fn close(&self, session: Session, reason: &str) {
+    pub async fn close(&self, mut session: Session, reason: &str) {
+        self.settle(&mut session).await;
         let event =
             self.session_event(&session.info, EventCode::SessionEnded, Outcome::Success).detail("reason", reason);
         drop(session);

@@ -2,6 +2,7 @@
 
 mod append;
 mod auth;
+mod budget;
 mod capability;
 mod idle;
 mod input;

@@ -2,7 +2,7 @@
 
 use crate::domain::folder::FolderPath;
 use crate::gateway::imap::session::Desk;
-use crate::gateway::imap::{End, upstream_lost};
+use crate::gateway::imap::{End, budget, upstream_lost};
 use crate::protocol::imap::mutf7;
 use crate::protocol::imap::response::{self, Kind};
 use crate::upstream::wire::Part;
@@ -92,7 +92,11 @@ async fn next(desk: &mut Desk) -> Result<Part, End> {
 async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
     match response::kind(&line.bytes) {
         Kind::Bye => Err(upstream_lost()),
-        Kind::Message | Kind::Selected if desk.is_selected => stream(desk, line, true).await,
+        Kind::Message | Kind::Selected if desk.is_selected => {
+            let is_content = budget::begin(desk, &line);
+            stream(desk, line, true).await?;
+            if is_content { budget::count(desk).await } else { Ok(()) }
+        }
         Kind::Status => {
             let text = line.bytes.get(2..).unwrap_or_default();
             let (word, text) = text.split_at(text.iter().position(|byte| *byte == b' ').unwrap_or(text.len()));

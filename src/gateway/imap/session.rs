@@ -6,8 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::imap::budget::Tally;
 use crate::gateway::imap::input::{self, Budget, Input};
-use crate::gateway::imap::{End, append, capability, idle, last_word, relay, say_goodbye, upstream_lost};
+use crate::gateway::imap::{End, append, budget, capability, idle, last_word, relay, say_goodbye, upstream_lost};
+use crate::policy::budget::RULE;
 use crate::policy::imap::{State, decide, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::{command, framing, response};
@@ -29,6 +31,8 @@ pub(super) struct Desk {
     pub(super) is_selected: bool,
     /// Whether the tool is in the middle of a response: then there is no room for a last word.
     pub(super) mid_response: bool,
+    /// What has to be counted of the answer that is under way.
+    pub(super) tally: Tally,
     next_tag: u64,
     bad: u32,
 }
@@ -51,6 +55,7 @@ pub(super) async fn run(
         state: State::default(),
         is_selected: false,
         mid_response: false,
+        tally: Tally::default(),
         next_tag: 0,
         bad: 0,
     };
@@ -70,6 +75,7 @@ pub(super) async fn run(
     };
     let end = if desk.mid_response { End::Quiet } else { end };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), desk.upstream.send(b"w9 LOGOUT\r\n")).await;
+    let _ = budget::settle(&mut desk).await;
     say_goodbye(&mut desk.client, end).await;
     desk.gatekeeper.close(desk.session, reason).await;
 }
@@ -189,7 +195,7 @@ impl Desk {
                 let opens = matches!(body, CommandBody::Select { .. } | CommandBody::Examine { .. });
                 match decide(&self.session.rights, self.state, body) {
                     Ok(permit) if matches!(permit.get(), CommandBody::Idle) => idle::run(self, tag, permit).await,
-                    Ok(permit) => self.relay(tag, permit).await,
+                    Ok(permit) => budget::run(self, tag, permit).await,
                     Err(denial) => {
                         // RFC 3501 section 6.3.1: a failed SELECT leaves nothing selected.
                         self.is_selected &= !opens;
@@ -215,11 +221,12 @@ impl Desk {
 
     pub(super) async fn deny(&mut self, tag: &str, denial: &Denial) -> Result<(), End> {
         let verdict = self.gatekeeper.deny(&self.session, denial).await?;
-        self.answer(&format!("{tag} NO [NOPERM] {} (verdict {verdict})", denial.text)).await
+        let code = if denial.rule == RULE { "LIMIT" } else { "NOPERM" };
+        self.answer(&format!("{tag} NO [{code}] {} (verdict {verdict})", denial.text)).await
     }
 
     /// Sends a permitted command and relays its answer.
-    async fn relay(&mut self, tag: &str, permit: Permit<CommandBody<'static>>) -> Result<(), End> {
+    pub(super) async fn relay(&mut self, tag: &str, permit: Permit<CommandBody<'static>>) -> Result<(), End> {
         let mut body = permit.into_inner();
         if matches!(body, CommandBody::Unselect) && !self.capabilities.iter().any(|known| known == "UNSELECT") {
             // CLOSE without leave to expunge, at an upstream without UNSELECT: nothing is said, and the folder is closed for the tool.
