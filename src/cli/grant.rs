@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use crate::cli::budget;
 use crate::cli::manage::{Call, segment};
 use crate::domain::mechanism::Mechanism;
 use crate::domain::scope::Preset;
@@ -72,6 +73,10 @@ pub(super) struct NewGrant {
     /// A token opens one session, once
     #[arg(long)]
     pin_once: bool,
+    /// How much may be used up: NAME=NUMBER/hour or /day of `messages_sent`, recipients, `messages_read`, bytes or folders; or
+    /// sessions=NUMBER at a time; may be repeated
+    #[arg(long, value_name = "NAME=NUMBER/SPAN", value_parser = budget::limit)]
+    budget: Vec<budget::Limit>,
     /// Life of a token in seconds
     #[arg(long)]
     token_ttl: Option<u32>,
@@ -132,6 +137,9 @@ impl NewGrant {
         }
         if !self.mechanism.is_empty() {
             bounds.insert("mechanisms".to_owned(), json!(self.mechanism));
+        }
+        if !self.budget.is_empty() {
+            bounds.insert("budgets".to_owned(), budget::bound(&self.budget)?);
         }
         if self.pin_source || self.pin_once {
             let pin = json!({ "source": self.pin_source, "single_connection": self.pin_once });

@@ -7,6 +7,7 @@ mod apply;
 mod architecture;
 mod audit;
 mod breaker;
+mod budgets;
 mod canary;
 mod client_assertion;
 mod client_authentication;
