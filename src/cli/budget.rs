@@ -50,6 +50,7 @@ mod tests {
     use serde_json::json;
 
     use super::{bound, limit};
+    use crate::domain::bounds::Bounds;
 
     #[test]
     fn limits_make_one_bound() {
@@ -60,6 +61,17 @@ mod tests {
         for again in texts {
             assert!(bound(&[limits.as_slice(), &[limit(again).unwrap()]].concat()).is_err(), "{again}");
         }
+    }
+
+    #[test]
+    fn a_file_says_the_same_as_the_command_line() {
+        let file = "budgets.recipients = { hour = 100, day = 1000 }\nbudgets.bytes.day = 0\nbudgets.sessions = 5";
+        let bounds: Bounds = toml::from_str(file).unwrap();
+        let texts = ["recipients=100/hour", "recipients=1000/day", "bytes=0/day", "sessions=5"];
+        let limits: Vec<_> = texts.iter().map(|text| limit(text).unwrap()).collect();
+        assert_eq!(serde_json::to_value(bounds.budgets).unwrap(), bound(&limits).unwrap());
+        assert_eq!(bounds.budgets.unwrap().to_string(), texts.join(" "));
+        assert!(toml::from_str::<Bounds>("budgets.moons.hour = 1").is_err());
     }
 
     #[test]

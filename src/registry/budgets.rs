@@ -114,12 +114,13 @@ impl Registry {
         }))
     }
 
-    /// Forgets counters of hours and days that are over on every node.
+    /// Forgets counters of hours and days that are over on every node, and seats of nodes that are long dead.
     pub(in crate::registry) async fn sweep_budgets(&self) -> Result<u64, RegistryError> {
         let before = [self.clock.now().plus_millis(-LONGER_MILLIS).0.into()];
         let mut tx = self.store.begin().await?;
         let swept = tx.execute(sql::BUDGET_SWEEP, &before).await?;
         let swept = swept + tx.execute(sql::BUDGET_FOLDER_SWEEP, &before).await?;
+        let swept = swept + tx.execute(sql::SEAT_SWEEP, &before).await?;
         tx.commit().await?;
         Ok(swept)
     }

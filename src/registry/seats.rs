@@ -65,7 +65,8 @@ impl Registry {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
         tx.row(sql::BUDGET_LOCK, &[grant.as_str().into(), "sessions".into(), 0.into(), 0.into()]).await?;
-        tx.execute(sql::SEAT_STALE, &[now.plus_millis(-DEAD_MILLIS).0.into()]).await?;
+        let stale = [grant.as_str().into(), now.plus_millis(-DEAD_MILLIS).0.into()];
+        tx.execute(sql::SEAT_STALE, &stale).await?;
         let taken = tx.row(sql::SEAT_COUNT, &[grant.as_str().into()]).await?.map_or(Ok(0), |row| row.int(0))?;
         let is_free = taken < i64::from(most);
         if is_free {
@@ -131,7 +132,7 @@ impl Registry {
     /// Takes out all rows, as this process is the only one and has just begun.
     pub async fn clear_dead_seats(&self) -> Result<(), RegistryError> {
         let mut tx = self.store.begin().await?;
-        tx.execute(sql::SEAT_STALE, &[i64::MAX.into()]).await?;
+        tx.execute(sql::SEAT_SWEEP, &[i64::MAX.into()]).await?;
         Ok(tx.commit().await?)
     }
 

@@ -202,7 +202,8 @@ statements! {
     SEAT_REMOVE = "DELETE FROM session_seats WHERE session_id = $1";
     SEAT_OF_NODE = "SELECT session_id FROM session_seats WHERE node_id = $1";
     SEAT_SEEN = "UPDATE session_seats SET seen_at = $2 WHERE node_id = $1";
-    SEAT_STALE = "DELETE FROM session_seats WHERE seen_at < $1";
+    SEAT_STALE = "DELETE FROM session_seats WHERE grant_id = $1 AND seen_at < $2";
+    SEAT_SWEEP = "DELETE FROM session_seats WHERE seen_at < $1";
     SEAT_FORGET = "DELETE FROM session_seats WHERE node_id = $1";
 
     CLIENT_ADD = concat!("INSERT INTO clients (", clients!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");

@@ -44,7 +44,7 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
 pub(super) async fn settle(desk: &mut Desk) -> Result<(), End> {
     let octets = std::mem::take(&mut desk.octets);
     let counted = desk.gatekeeper.used(&mut desk.session, Budgeted::Bytes, octets).await;
-    counted.map_err(|refusal| End::Say(refusal_reply(&refusal, false)))
+    counted.map_err(|refusal| End::Say(format!("421 4.3.0 {}", refusal.text)))
 }
 
 /// Takes the message. `is_handed_over` says in the end whether the upstream may have it.
