@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +13,7 @@ use crate::config::Config;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::{Gatekeeper, Parts};
 use crate::gateway::listener::Listener;
+use crate::gateway::places::Places;
 use crate::gateway::tls::Identity;
 use crate::http;
 use crate::oauth::keyset::Keyset;
@@ -167,7 +167,7 @@ impl Edges {
             places: self.mail_places(&config.server.hostname),
             costly_search: config.gateway.costly_search,
         });
-        let places = Arc::new(Semaphore::new(config.limits.max_connections));
+        let places = Places::new(config.limits.max_connections, config.limits.max_connections_per_source);
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let mut addresses = Vec::new();
@@ -175,7 +175,7 @@ impl Edges {
             addresses.push((port, socket.local_addr()?));
             let stop = shutdown.clone();
             let mail = |protocol, starttls, alpn| -> anyhow::Result<Listener> {
-                Ok(Listener { protocol, tls: identity.server_config(&[alpn])?, starttls, places: Arc::clone(&places) })
+                Ok(Listener { protocol, tls: identity.server_config(&[alpn])?, starttls, places: places.clone() })
             };
             match port {
                 Port::Https => {
@@ -216,6 +216,7 @@ async fn look_after(registry: Registry, tokens: TokenService, stop: Cancellation
         () = tokens.watch_keys() => (),
         () = registry.keep_secret_uses() => (),
         () = registry.sweep_used() => (),
+        () = registry.keep_budgets() => (),
         () = registry.sweep_handles() => (),
         () = stop.cancelled() => (),
     }

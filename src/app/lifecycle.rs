@@ -23,6 +23,9 @@ pub(super) async fn until_told_to_stop(running: Running) {
     if let Err(error) = running.services.registry.leave_roster().await {
         tracing::warn!(%error, "this node's sessions could not be taken off the roster");
     }
+    if let Err(error) = running.services.registry.leave_seats().await {
+        tracing::warn!(%error, "the seats of this node's sessions could not be given back");
+    }
     if let Err(error) = running.services.registry.write_secret_uses().await {
         tracing::warn!(%error, "the last uses of client secrets could not be written down");
     }

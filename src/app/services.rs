@@ -41,6 +41,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
         Registry::new(store.clone(), vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
     if store.is_exclusive() {
         registry.clear_dead_slots().await?;
+        registry.clear_dead_seats().await?;
     }
     let event = AuditEvent::new(EventCode::ServiceStarted, Actor::System, Outcome::Success)
         .detail("version", env!("CARGO_PKG_VERSION"));

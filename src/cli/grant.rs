@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use crate::cli::budget;
 use crate::cli::manage::{Call, segment};
 use crate::domain::mechanism::Mechanism;
 use crate::domain::scope::Preset;
@@ -75,6 +76,10 @@ pub(super) struct NewGrant {
     /// What DELE does in POP3: refuse (without mail.delete), or virtual (out of this tool's sight, and nothing else)
     #[arg(long, value_name = "refuse|virtual")]
     pop3_delete: Option<String>,
+    /// How much may be used up: NAME=NUMBER/hour or /day of `messages_sent`, recipients, `messages_read`, bytes or folders; or
+    /// sessions=NUMBER at a time; may be repeated
+    #[arg(long, value_name = "NAME=NUMBER/SPAN", value_parser = budget::limit)]
+    budget: Vec<budget::Limit>,
     /// Life of a token in seconds
     #[arg(long)]
     token_ttl: Option<u32>,
@@ -135,6 +140,9 @@ impl NewGrant {
         }
         if !self.mechanism.is_empty() {
             bounds.insert("mechanisms".to_owned(), json!(self.mechanism));
+        }
+        if !self.budget.is_empty() {
+            bounds.insert("budgets".to_owned(), budget::bound(&self.budget)?);
         }
         if self.pin_source || self.pin_once {
             let pin = json!({ "source": self.pin_source, "single_connection": self.pin_once });

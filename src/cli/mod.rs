@@ -5,6 +5,7 @@ mod api;
 pub mod apply;
 mod audit;
 mod audit_offline;
+mod budget;
 mod client;
 mod client_auth;
 mod freeze;

@@ -87,7 +87,11 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Object(members) => {
             let pairs = members.iter().filter(|(_, value)| !value.is_null());
-            pairs.map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
+            let told = pairs.map(|(name, value)| match plain(value) {
+                text if value.is_object() => format!("{name}=({text})"),
+                text => format!("{name}={text}"),
+            });
+            told.collect::<Vec<_>>().join(" ")
         }
         other => other.to_string(),
     }
@@ -96,6 +100,13 @@ fn plain(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    #[test]
+    fn what_belongs_to_a_member_stands_in_brackets() {
+        let bounds =
+            json!({ "budgets": { "bytes": { "day": 9, "hour": 1 }, "sessions": 2 }, "folders": ["A"], "pin": null });
+        assert_eq!(super::plain(&bounds), r#"budgets=(bytes=(day=9 hour=1) sessions=2) folders=["A"]"#);
+    }
 
     #[test]
     fn a_table_lines_up_and_leaves_empty_columns_out() {

@@ -103,6 +103,8 @@ pub struct Listen {
 pub struct Limits {
     /// Mail connections open together.
     pub max_connections: usize,
+    /// Those of them that one source may hold; 0: all.
+    pub max_connections_per_source: usize,
     /// Largest submitted message in bytes.
     pub max_message_bytes: u64,
 }

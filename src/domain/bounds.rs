@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::address::{AddressPattern, MailAddress};
+use crate::domain::budget::Budgets;
 use crate::domain::folder::{FolderPath, FolderPattern};
 use crate::domain::mechanism::Mechanism;
 use crate::domain::session::Protocol;
@@ -44,6 +45,9 @@ pub struct Bounds {
     /// What DELE does in POP3. Absent: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pop3_delete: Option<Pop3Delete>,
+    /// How much may be used up, and how many sessions there may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budgets: Option<Budgets>,
 }
 
 /// What DELE does in POP3.
@@ -113,7 +117,7 @@ impl Bounds {
     /// comparing entry by entry to see it.
     pub fn cover(&self, other: &Self, own: &MailAddress) -> bool {
         // Named one by one, so that a new bound cannot be forgotten here.
-        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin, pop3_delete } = self;
+        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin, pop3_delete, budgets } = self;
         let (pin, other_pin) = (pin.unwrap_or_default(), other.pin.unwrap_or_default());
         let own = vec![AddressPattern::Address(own.clone())];
         within(folders.as_deref(), other.folders.as_deref(), FolderPattern::covers)
@@ -130,6 +134,7 @@ impl Bounds {
             && pop3_delete.unwrap_or_default() == other.pop3_delete.unwrap_or_default()
             && (!pin.source || other_pin.source)
             && (!pin.single_connection || other_pin.single_connection)
+            && budgets.unwrap_or_default().cover(&other.budgets.unwrap_or_default())
     }
 
     /// Whether a token that was asked for from `issued_to` may be used from `source`.
@@ -205,6 +210,12 @@ mod tests {
             ("{}", r#"{"pop3_delete":"virtual"}"#, false),
             (r#"{"pop3_delete":"virtual"}"#, "{}", false),
             (r#"{"pop3_delete":"virtual"}"#, r#"{"pop3_delete":"virtual"}"#, true),
+            ("{}", r#"{"budgets":{"bytes":{"hour":1},"sessions":2}}"#, true),
+            (r#"{"budgets":{}}"#, "{}", true),
+            (r#"{"budgets":{"bytes":{"hour":2}}}"#, r#"{"budgets":{"bytes":{"hour":2,"day":9}}}"#, true),
+            (r#"{"budgets":{"bytes":{"hour":2}}}"#, r#"{"budgets":{"bytes":{"hour":3}}}"#, false),
+            (r#"{"budgets":{"bytes":{"hour":2}}}"#, "{}", false),
+            (r#"{"budgets":{"sessions":2}}"#, r#"{"budgets":{"sessions":3}}"#, false),
         ] {
             assert_eq!(read(wide).cover(&read(narrow), &own), covers, "{wide} for {narrow}");
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::address::{AddressPattern, MailAddress};
 use crate::domain::bounds::Bounds;
+use crate::domain::budget::Budgets;
 use crate::domain::folder::FolderPattern;
 use crate::domain::session::Protocol;
 
@@ -29,6 +30,9 @@ pub struct MailboxDetails {
     /// Mail protocols that may be spoken.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub protocols: Option<Vec<Protocol>>,
+    /// How much may be used up, on the grant's own counters.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub budgets: Option<Budgets>,
 }
 
 /// The one type that is served.
@@ -39,7 +43,9 @@ enum Kind {
 }
 
 /// A field that is there has its type: `null` is not the same as absent.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(in crate::domain) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -76,6 +82,7 @@ impl Bounds {
                 recipients.is_none_or(|granted| granted.iter().any(|pattern| pattern.covers(asked)))
             })
             && all(details.protocols.as_ref(), |asked| self.allow_protocol(*asked))
+            && details.budgets.is_none_or(|asked| self.budgets.unwrap_or_default().hold(&asked))
     }
 
     /// These bounds cut down to `details`: what either refuses is refused.
@@ -95,6 +102,10 @@ impl Bounds {
             mechanisms: self.mechanisms.clone(),
             pin: self.pin,
             pop3_delete: self.pop3_delete,
+            budgets: match (self.budgets, details.budgets) {
+                (Some(granted), Some(asked)) => Some(granted.narrow(&asked)),
+                (granted, asked) => granted.or(asked),
+            },
         }
     }
 
@@ -156,6 +167,7 @@ mod tests {
             pin: None,
             mechanisms: None,
             pop3_delete: None,
+            budgets: None,
             folders,
             senders,
             recipients,
@@ -172,6 +184,7 @@ mod tests {
             senders,
             recipients,
             protocols,
+            budgets: None,
         })
     }
 
@@ -223,6 +236,30 @@ mod tests {
     }
 
     #[test]
+    fn tok_12_details_lower_budgets_and_never_raise_them() {
+        let own: MailAddress = OWN.parse().unwrap();
+        let granted: Bounds =
+            serde_json::from_value(json!({ "budgets": { "bytes": { "hour": 10 }, "sessions": 2 } })).unwrap();
+        for (asked, is_held, left) in [
+            (json!({ "bytes": { "hour": 9 } }), true, json!({ "bytes": { "hour": 9 }, "sessions": 2 })),
+            (
+                json!({ "recipients": { "day": 0 } }),
+                true,
+                json!({ "recipients": { "day": 0 }, "bytes": { "hour": 10 }, "sessions": 2 }),
+            ),
+            (json!({ "bytes": { "day": 99 } }), true, json!({ "bytes": { "hour": 10, "day": 99 }, "sessions": 2 })),
+            (json!({ "bytes": { "hour": 11 } }), false, json!({ "bytes": { "hour": 10 }, "sessions": 2 })),
+            (json!({ "sessions": 3 }), false, json!({ "bytes": { "hour": 10 }, "sessions": 2 })),
+        ] {
+            let details = MailboxDetails::from_array(&json!([{ "type": "mailbox", "budgets": asked }])).unwrap();
+            assert_eq!(granted.cover_details(&details, &own), is_held, "{asked}");
+            assert_eq!(serde_json::to_value(granted.narrow(&details, &own).budgets).unwrap(), left, "{asked}");
+            let free = serde_json::to_value(Bounds::default().narrow(&details, &own).budgets).unwrap();
+            assert_eq!(free, asked, "a grant without budgets");
+        }
+    }
+
+    #[test]
     fn tok_12_a_pattern_covers_what_it_lets_through() {
         for one in FOLDERS.map(|text| text.parse::<FolderPattern>().unwrap()) {
             for other in FOLDERS.map(|text| text.parse::<FolderPattern>().unwrap()) {
@@ -261,7 +298,9 @@ mod tests {
             json!([{ "type": "payment_initiation" }]),
             json!([{ "type": ["mailbox"] }]),
             json!([{ "type": "mailbox" }, { "type": "mailbox" }]),
-            json!([{ "type": "mailbox", "budgets": {} }]),
+            json!([{ "type": "mailbox", "budgets": null }]),
+            json!([{ "type": "mailbox", "budgets": { "moons": {} } }]),
+            json!([{ "type": "mailbox", "budgets": { "bytes": 1 } }]),
             json!([{ "type": "mailbox", "identifier": "x" }]),
             json!([{ "type": "mailbox", "folders": "INBOX" }]),
             json!([{ "type": "mailbox", "folders": null }]),

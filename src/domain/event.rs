@@ -91,6 +91,8 @@ codes! {
     FreezeEnded = "freeze.ended";
     /// A command was refused by policy; carries the verdict id.
     CommandDenied = "command.denied";
+    /// A grant's budget was used up for the hour or day that is named; told once for each.
+    BudgetExhausted = "budget.exhausted";
     /// A token or password was presented without TLS and must be taken for known to others (GW-03).
     TokenExposed = "token.exposed";
     /// A message was accepted by the upstream.

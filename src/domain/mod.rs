@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod bounds;
+pub mod budget;
 pub mod client;
 pub mod client_auth;
 pub mod clock;

@@ -56,7 +56,7 @@ impl Throttle {
 }
 
 /// What counts as one source: an IPv4 address, or the /64 that a subscriber of IPv6 has to choose addresses from.
-fn network(source: IpAddr) -> IpAddr {
+pub fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address @ IpAddr::V4(_) => address,

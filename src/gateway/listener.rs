@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::Gatekeeper;
 use crate::gateway::imap;
+use crate::gateway::places::Places;
 use crate::gateway::pop3;
 use crate::gateway::smtp;
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
@@ -32,13 +32,13 @@ pub struct Listener {
     /// Whether TLS comes by command.
     pub starttls: bool,
     /// Places for connections, shared by all mail listeners.
-    pub places: Arc<Semaphore>,
+    pub places: Places,
 }
 
 impl Listener {
     /// Serves `socket` until `shutdown`, then waits for the sessions, each of which says its last word.
     pub async fn serve(self, socket: TcpListener, gatekeeper: Gatekeeper, shutdown: CancellationToken) {
-        let places = Arc::clone(&self.places);
+        let places = self.places.clone();
         let stop = shutdown.clone();
         accept(socket, &places, &shutdown, move |stream, peer| {
             let (listener, gatekeeper, stop) = (self.clone(), gatekeeper.clone(), stop.clone());
@@ -76,7 +76,7 @@ impl Listener {
 /// Hands each connection to `serve`, as many at once as there are `places`, until `shutdown`; then waits for those under way.
 async fn accept<F: Future<Output = ()> + Send + 'static>(
     socket: TcpListener,
-    places: &Arc<Semaphore>,
+    places: &Places,
     shutdown: &CancellationToken,
     serve: impl Fn(TcpStream, SocketAddr) -> F,
 ) {
@@ -95,8 +95,8 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-            tracing::warn!(%peer, "connection limit reached, refusing");
+        let Some(place) = places.take(peer.ip()) else {
+            tracing::warn!(%peer, "connection limit reached, in all or of this source, refusing");
             continue;
         };
         // In a box: a future that is handed on is held once for every hand.
@@ -121,17 +121,18 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::Semaphore;
     use tokio_util::sync::CancellationToken;
+
+    use crate::gateway::places::Places;
 
     #[tokio::test]
     async fn gw_16_a_panic_ends_its_own_session_and_gives_its_place_back() {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        let (places, shutdown) = (Arc::new(Semaphore::new(2)), CancellationToken::new());
+        let (places, shutdown) = (Places::new(2, 0), CancellationToken::new());
         let count = Arc::new(AtomicUsize::new(0));
         let served = {
-            let (places, shutdown, count) = (Arc::clone(&places), shutdown.clone(), Arc::clone(&count));
+            let (places, shutdown, count) = (places.clone(), shutdown.clone(), Arc::clone(&count));
             tokio::spawn(async move {
                 super::accept(socket, &places, &shutdown, |mut stream, _| {
                     let count = Arc::clone(&count);
@@ -158,7 +159,7 @@ mod tests {
             bystander.write_all(b"b").await.unwrap();
             bystander.read_exact(&mut octet).await.unwrap();
             let given_back = async {
-                while places.available_permits() == 0 {
+                while places.free() == 0 {
                     tokio::task::yield_now().await;
                 }
             };

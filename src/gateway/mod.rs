@@ -5,6 +5,7 @@ mod client_certificate;
 pub mod gatekeeper;
 pub mod imap;
 pub mod listener;
+pub mod places;
 pub mod pop3;
 pub mod smtp;
 pub mod stream;

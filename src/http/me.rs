@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::domain::address::MailAddress;
 use crate::domain::bounds::Bounds;
+use crate::domain::budget::Budgets;
 use crate::domain::client::{Client, Status};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Classify, Fault};
@@ -23,7 +24,7 @@ use crate::http::bearer::{Bearer, offer, proof, with_nonce};
 use crate::http::{HttpState, oauth};
 use crate::oauth::request::ClientProof;
 use crate::oauth::{OauthError, Origin};
-use crate::registry::RegistryError;
+use crate::registry::{Registry, RegistryError};
 
 pub(super) fn router() -> Router<HttpState> {
     Router::new()
@@ -64,6 +65,9 @@ struct Opened {
     #[schema(value_type = String)]
     scope: ScopeSet,
     bounds: Bounds,
+    /// What is left of the budgets in this hour and day (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budgets_left: Option<Budgets>,
     /// How long an access token lives, in seconds.
     token_ttl_secs: u32,
     /// How long a session may last, in seconds; 0: as long as the token that opened it.
@@ -98,10 +102,11 @@ pub(super) fn schemas() -> [(&'static str, serde_json::Value); 3] {
 async fn me(State(state): State<HttpState>, origin: Origin, token: Option<Bearer>, headers: HeaderMap) -> Response {
     let answer = match token {
         Some(Bearer(claims)) => match state.registry.standing(&claims).await {
-            Ok(found) => {
-                let opened = opened(&found.client, &found.mailbox, &found.grant, found.scopes.reduced(), found.bounds);
-                Ok(of(&state, found.client, vec![opened], None))
-            }
+            Ok(found) => left(&state.registry, &found.grant.id, &found.bounds).await.map(|left| {
+                let scope = found.scopes.reduced();
+                let opened = opened(&found.client, &found.mailbox, &found.grant, scope, found.bounds, left);
+                of(&state, found.client, vec![opened], None)
+            }),
             // It has gone since the token was looked at.
             Err(error) if error.fault() == Fault::Denied => Err(OauthError::InvalidClient),
             Err(error) => Err(failed(&error)),
@@ -135,7 +140,8 @@ async fn whole(state: &HttpState, headers: &HeaderMap, origin: &Origin) -> Resul
             Err(error) if error.fault() != Fault::NotFound => return Err(failed(&error)),
             Ok(_) | Err(_) => continue,
         };
-        mailboxes.push(opened(&client, &mailbox, &grant, grant.scopes.reduced(), grant.bounds.clone()));
+        let left = left(registry, &grant.id, &grant.bounds).await?;
+        mailboxes.push(opened(&client, &mailbox, &grant, grant.scopes.reduced(), grant.bounds.clone(), left));
     }
     if let [only] = mailboxes.as_mut_slice() {
         only.is_default |= client.default_mailbox.is_none();
@@ -156,7 +162,20 @@ fn of(state: &HttpState, client: Client, mailboxes: Vec<Opened>, secrets: Option
     Me { client_id: client.id, name: client.name, issuer, endpoints, mailboxes, secrets }
 }
 
-fn opened(client: &Client, mailbox: &Mailbox, grant: &Grant, scope: ScopeSet, bounds: Bounds) -> Opened {
+/// What is left of the budgets, where something is counted.
+async fn left(registry: &Registry, grant: &GrantId, bounds: &Bounds) -> Result<Option<Budgets>, OauthError> {
+    let Some(budgets) = bounds.budgets.filter(Budgets::is_counted) else { return Ok(None) };
+    registry.budget_left(grant, &budgets).await.map(Some).map_err(|error| failed(&error))
+}
+
+fn opened(
+    client: &Client,
+    mailbox: &Mailbox,
+    grant: &Grant,
+    scope: ScopeSet,
+    bounds: Bounds,
+    budgets_left: Option<Budgets>,
+) -> Opened {
     Opened {
         address: mailbox.address.clone(),
         resource: mailbox.address.to_resource(),
@@ -164,6 +183,7 @@ fn opened(client: &Client, mailbox: &Mailbox, grant: &Grant, scope: ScopeSet, bo
         grant_id: grant.id.clone(),
         scope,
         bounds,
+        budgets_left,
         token_ttl_secs: grant.token_ttl_secs,
         session_ttl_secs: grant.session_ttl.to_secs(),
         expires_at: grant.expires_at.map(Timestamp::to_rfc3339),

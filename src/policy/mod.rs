@@ -1,5 +1,6 @@
 //! Pure decisions: may this command be done under these rights? One table per protocol.
 
+pub mod budget;
 mod freeze;
 pub mod imap;
 pub mod pop3;

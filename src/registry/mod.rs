@@ -4,6 +4,7 @@
 
 mod admission;
 mod breaker;
+mod budgets;
 mod changes;
 mod clients;
 mod error;
@@ -15,10 +16,12 @@ mod hidden;
 mod keys;
 mod mailboxes;
 mod operators;
+mod purse;
 mod replay;
 mod revocations;
 mod roster;
 mod rows;
+mod seats;
 mod secret_uses;
 pub mod sessions;
 mod slots;
@@ -27,6 +30,8 @@ mod view;
 
 #[cfg(test)]
 mod breaker_tests;
+#[cfg(test)]
+mod budget_tests;
 #[cfg(test)]
 mod changes_tests;
 #[cfg(test)]
@@ -46,6 +51,7 @@ mod view_tests;
 
 pub use crate::registry::admission::Admitted;
 pub use crate::registry::breaker::{Knock, Verdict};
+pub use crate::registry::budgets::Exhausted;
 pub use crate::registry::changes::{ClientTerms, GrantTerms, Version};
 pub use crate::registry::clients::{MAX_OVERLAP_SECS, NewClient};
 pub use crate::registry::error::RegistryError;
@@ -54,7 +60,9 @@ pub use crate::registry::freezes::NewFreeze;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::handles::HandleDigest;
 pub use crate::registry::keys::Rotation;
+pub use crate::registry::purse::Purse;
 pub use crate::registry::revocations::TokenRef;
+pub use crate::registry::seats::Seat;
 pub use crate::registry::secret_uses::{SecretUse, is_safe_to_retire};
 pub use crate::registry::sessions::{SessionHandle, Sessions};
 pub use crate::registry::tokens::{IssuedFilter, IssuedRecord};
@@ -67,6 +75,7 @@ use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::id::NodeId;
 use crate::registry::breaker::Gates;
 use crate::registry::rows::Stored;
+use crate::registry::seats::Seats;
 use crate::registry::secret_uses::SecretUses;
 use crate::registry::view::{Forgetting, View};
 use crate::store::sql::Statement;
@@ -87,6 +96,7 @@ pub struct Registry {
     sessions: Sessions,
     node: NodeId,
     gates: Gates,
+    seats: Seats,
     secret_uses: SecretUses,
     view: View,
 }
@@ -95,9 +105,9 @@ impl Registry {
     /// Puts the registry together.
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
-        let (sessions, gates) = (Sessions::default(), Gates::default());
+        let (sessions, gates, seats) = (Sessions::default(), Gates::default(), Seats::default());
         let (secret_uses, view) = (SecretUses::default(), View::new(&clock));
-        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, secret_uses, view }
+        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, seats, secret_uses, view }
     }
 
     /// The sessions on this node.

@@ -196,6 +196,29 @@ statements! {
     LOGIN_SLOT_MAILBOXES = "SELECT DISTINCT mailbox_id FROM login_slots";
     LOGIN_SLOT_LOST = "DELETE FROM login_slots WHERE mailbox_id = $1 AND is_proven = $2 AND reserved_at <= $3";
 
+    // Holds the counter for the transaction, and makes one that nothing was counted on.
+    BUDGET_LOCK = "INSERT INTO budget_uses (grant_id, what, span, begun_at, used, is_told) VALUES ($1, $2, $3, $4, 0, 0) \
+        ON CONFLICT (grant_id, what, span, begun_at) DO UPDATE SET used = budget_uses.used RETURNING used";
+    BUDGET_ADD = "UPDATE budget_uses SET used = used + $5 WHERE grant_id = $1 AND what = $2 AND span = $3 AND begun_at = $4";
+    BUDGET_TELL = "UPDATE budget_uses SET is_told = 1 \
+        WHERE grant_id = $1 AND what = $2 AND span = $3 AND begun_at = $4 AND is_told = 0";
+    BUDGET_USES = "SELECT what, span, used FROM budget_uses WHERE grant_id = $1 \
+        AND ((span = $2 AND begun_at = $3) OR (span = $4 AND begun_at = $5))";
+    // A span of 0 is no time: such a row is there to be locked.
+    BUDGET_SWEEP = "DELETE FROM budget_uses WHERE span > 0 AND begun_at + span < $1";
+    BUDGET_FOLDER_FIND = "SELECT 1 FROM budget_folders WHERE grant_id = $1 AND span = $2 AND begun_at = $3 AND folder = $4";
+    BUDGET_FOLDER_ADD = "INSERT INTO budget_folders (grant_id, span, begun_at, folder) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT DO NOTHING";
+    BUDGET_FOLDER_SWEEP = "DELETE FROM budget_folders WHERE begun_at + span < $1";
+    SEAT_ADD = "INSERT INTO session_seats (session_id, grant_id, node_id, seen_at) VALUES ($1, $2, $3, $4)";
+    SEAT_COUNT = "SELECT COUNT(*) FROM session_seats WHERE grant_id = $1";
+    SEAT_REMOVE = "DELETE FROM session_seats WHERE session_id = $1";
+    SEAT_OF_NODE = "SELECT session_id FROM session_seats WHERE node_id = $1";
+    SEAT_SEEN = "UPDATE session_seats SET seen_at = $2 WHERE node_id = $1";
+    SEAT_STALE = "DELETE FROM session_seats WHERE grant_id = $1 AND seen_at < $2";
+    SEAT_SWEEP = "DELETE FROM session_seats WHERE seen_at < $1";
+    SEAT_FORGET = "DELETE FROM session_seats WHERE node_id = $1";
+
     CLIENT_ADD = concat!("INSERT INTO clients (", clients!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     CLIENT_SET = "UPDATE clients SET name = $2, status = $3, default_mailbox = $4, token_alg = $5, auth = $6, \
         required_binding = $7, tokens_valid_after = $8, created_at = $9, mac = $10 WHERE id = $1 AND mac = $11";

@@ -65,6 +65,8 @@ pub struct Wire {
     output: Vec<u8>,
     /// How much of `output` is on its way already.
     sent: usize,
+    /// Octets that were ever queued to be sent.
+    queued: u64,
 }
 
 impl std::fmt::Debug for Wire {
@@ -76,7 +78,16 @@ impl std::fmt::Debug for Wire {
 impl Wire {
     /// Wraps a connection.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, input: Vec::new(), start: 0, searched: 0, is_busy: false, output: Vec::new(), sent: 0 }
+        Self {
+            stream,
+            input: Vec::new(),
+            start: 0,
+            searched: 0,
+            is_busy: false,
+            output: Vec::new(),
+            sent: 0,
+            queued: 0,
+        }
     }
 
     /// What has arrived and was not taken yet.
@@ -215,7 +226,13 @@ impl Wire {
     /// Queues bytes; says whether enough have gathered to be sent.
     pub fn gather(&mut self, bytes: &[u8]) -> bool {
         self.output.extend_from_slice(bytes);
+        self.queued += bytes.len() as u64;
         self.output.len() >= CHUNK
+    }
+
+    /// How many octets have been queued so far.
+    pub fn queued(&self) -> u64 {
+        self.queued
     }
 
     /// Sends what is queued. May be cancelled: what follows then begins where the sending stopped.

@@ -223,6 +223,7 @@ fn required(code: &str) -> &'static [&'static str] {
         "token.refused" | "revoked" | "freeze.added" | "freeze.ended" | "sessions.killed" => &["source", "request_id"],
         "token.revoked" => &["client_id", "mailbox_id", "source", "request_id"],
         "login.refused" => &["source"],
+        "budget.exhausted" => &["client_id", "mailbox_id", "grant_id", "session_id", "source"],
         "token.exposed" => &["client_id", "source"],
         "session.killed" => &["session_id", "source", "request_id"],
         "command.denied" => &["client_id", "mailbox_id", "grant_id", "session_id", "verdict_id", "source"],
@@ -288,6 +289,7 @@ fn everything_happens(stage: &mut Stage) {
     imap.rest().expect("the session ends");
     assert!(gateway.imap().command("a", &format!("LOGIN {ADDRESS} x{token}"))[0].starts_with("a NO"));
     submit(gateway, ADDRESS, &token, "250");
+    spend(gateway);
     // A token in the clear is void, with all of its client's.
     let mut clear = std::net::TcpStream::connect(("127.0.0.1", gateway.port("imap"))).expect("connect");
     clear.write_all(format!("a LOGIN {ADDRESS} {token}\r\nb LOGOUT\r\n").as_bytes()).expect("send");
@@ -330,6 +332,16 @@ fn everything_happens(stage: &mut Stage) {
     for mailbox in listed["mailboxes"].as_array().expect("mailboxes") {
         stage.gateway.manage_ok(&["mailbox", "remove", mailbox["id"].as_str().expect("an id")], b"");
     }
+}
+
+/// A budget that is used up before anything was.
+fn spend(gateway: &Gateway) {
+    let spent = gateway.add_client("spent");
+    let mut grant = vec!["grant", "add", "--client", &spent.id, "--mailbox", ADDRESS, "--preset", "backup"];
+    grant.extend(["--budget", "folders=0/day"]);
+    gateway.manage_ok(&grant, b"");
+    let mut imap = gateway.imap_session(ADDRESS, &gateway.token(&spent, ADDRESS));
+    assert!(imap.command("a", "EXAMINE INBOX")[0].starts_with("a NO [LIMIT]"));
 }
 
 fn submit(gateway: &Gateway, address: &str, token: &str, expected: &str) {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::cli::apply::file::Terms;
 use crate::domain::address::MailAddress;
 use crate::domain::bounds::Bounds;
+use crate::domain::budget::Budgets;
 use crate::domain::scope::Scope;
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -34,9 +35,12 @@ pub(super) fn opened(client: &str, mailbox: &MailAddress, before: Option<&Terms>
 
 /// The bounds that limit this scope.
 fn for_scope(bounds: &Bounds, scope: Scope) -> Bounds {
-    match scope {
-        Scope::Send => Bounds { folders: None, ..bounds.clone() },
-        _ => Bounds { senders: None, recipients: None, ..bounds.clone() },
+    if scope == Scope::Send {
+        let budgets = bounds.budgets.map(Budgets::for_sending);
+        Bounds { folders: None, budgets, ..bounds.clone() }
+    } else {
+        let budgets = bounds.budgets.map(Budgets::for_reading);
+        Bounds { senders: None, recipients: None, budgets, ..bounds.clone() }
     }
 }
 
@@ -65,6 +69,11 @@ mod tests {
                 Some(terms("mail.read mail.send", folder, None)),
                 terms("mail.read mail.send", "{}", None),
                 &[("mail.read", "wider bounds")],
+            ),
+            (
+                Some(terms("mail.read mail.send", r#"{"budgets":{"recipients":{"hour":1}}}"#, None)),
+                terms("mail.read mail.send", r#"{"budgets":{"recipients":{"hour":2}}}"#, None),
+                &[("mail.send", "wider bounds")],
             ),
             (
                 Some(terms("mail.read mail.send", recipient, None)),

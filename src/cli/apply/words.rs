@@ -71,7 +71,8 @@ pub(super) fn terms(terms: &Terms) -> String {
 }
 
 fn members(terms: &Terms) -> Vec<(&'static str, String)> {
-    let Bounds { folders, senders, recipients, networks, protocols, mechanisms, pin, pop3_delete } = &terms.bounds;
+    let Bounds { folders, senders, recipients, networks, protocols, mechanisms, pin, pop3_delete, budgets } =
+        &terms.bounds;
     let protocols = protocols.as_ref().map(|list| list.iter().map(|one| one.as_str()).collect::<Vec<_>>());
     let mechanisms = mechanisms.as_ref().map(|list| list.iter().map(|one| one.as_str()).collect::<Vec<_>>());
     vec![
@@ -84,6 +85,10 @@ fn members(terms: &Terms) -> Vec<(&'static str, String)> {
         ("mechanisms", listed(mechanisms.as_deref(), "any")),
         ("pin", pin.map_or_else(|| "no".to_owned(), pinned)),
         ("pop3_delete", pop3_delete.unwrap_or_default().as_str().to_owned()),
+        (
+            "budgets",
+            budgets.map(|all| all.to_string()).filter(|all| !all.is_empty()).unwrap_or_else(|| "no".to_owned()),
+        ),
         ("token_ttl", format!("{} s", terms.token_ttl)),
         ("session_ttl", format!("{} s", terms.session_ttl)),
         ("expires", terms.expires.map_or_else(|| "never".to_owned(), Timestamp::to_rfc3339)),

@@ -12,7 +12,7 @@ use crate::oauth::{self, TokenRejected};
 use crate::policy::Rights;
 use crate::protocol::sasl::Attempt;
 use crate::registry::sessions::Standing;
-use crate::registry::{Admitted, RegistryError};
+use crate::registry::{Admitted, Purse, RegistryError, Seat};
 
 /// Why a tool does not come in.
 enum Doubt {
@@ -116,6 +116,7 @@ impl Gatekeeper {
             started_at: now,
             ends_at,
         };
+        let seat = self.seat(&info, &admitted).await?;
         // Registered before it is recorded: a revocation that comes between the check and here ends it.
         let standing = Standing {
             scopes: admitted.scopes,
@@ -141,6 +142,25 @@ impl Gatekeeper {
         let rights =
             Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
         let freezes = self.0.registry.freeze_board().clone();
-        Ok(Session { info, mailbox: admitted.mailbox, rights, handle, freezes })
+        let purse = Purse::of(&rights.bounds);
+        Ok(Session { info, mailbox: admitted.mailbox, rights, purse, seat, handle, freezes })
+    }
+
+    /// A place among the sessions that the grant lets be at a time, where it says how many.
+    async fn seat(&self, info: &SessionInfo, admitted: &Admitted) -> Result<Option<Seat>, Refusal> {
+        let Some(most) = admitted.bounds.budgets.and_then(|budgets| budgets.sessions) else { return Ok(None) };
+        let seat = self.0.registry.take_seat(&info.grant_id, &info.id, most).await;
+        if let Some(seat) = seat.map_err(|error| Refusal::from(&error))? {
+            return Ok(Some(seat));
+        }
+        let event = AuditEvent::new(EventCode::LoginRefused, Actor::Client(info.client_id.clone()), Outcome::Denied)
+            .client(&info.client_id)
+            .mailbox(&info.mailbox_id)
+            .grant(&info.grant_id)
+            .source(info.source)
+            .detail("protocol", info.protocol.as_str())
+            .detail("reason", format!("the grant's budget sessions={most} is used up"));
+        self.record(event).await?;
+        Err(Refusal { fault: Fault::Throttled, text: "too many sessions under this grant, try again later".to_owned() })
     }
 }

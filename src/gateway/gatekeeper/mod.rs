@@ -2,6 +2,7 @@
 //! credential is used in `lease`.
 
 mod admit;
+mod budget;
 mod lease;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ use crate::domain::session::{EndReason, SessionInfo};
 use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{self, Denial, Rights};
-use crate::registry::{FreezeBoard, Registry, SessionHandle};
+use crate::registry::{FreezeBoard, Purse, Registry, Seat, SessionHandle};
 use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
@@ -68,11 +69,20 @@ pub struct Session {
     /// The mailbox it works in.
     pub mailbox: Mailbox,
     rights: Rights,
+    /// What it has at hand of its budgets; `None`: nothing has to be counted.
+    purse: Option<Purse>,
+    /// Its place where the grant limits how many sessions there are.
+    seat: Option<Seat>,
     handle: SessionHandle,
     freezes: FreezeBoard,
 }
 
 impl Session {
+    /// Whether anything that it does has to be counted.
+    pub fn is_counted(&self) -> bool {
+        self.purse.is_some()
+    }
+
     /// Turns to a reason when the session must end.
     pub fn ended(&self) -> watch::Receiver<Option<EndReason>> {
         self.handle.ended()
@@ -195,7 +205,8 @@ impl Gatekeeper {
     }
 
     /// Ends a session: takes it off the list and records why. Best effort: a session that cannot be recorded still ends.
-    pub async fn close(&self, session: Session, reason: &str) {
+    pub async fn close(&self, mut session: Session, reason: &str) {
+        self.settle(&mut session).await;
         let event =
             self.session_event(&session.info, EventCode::SessionEnded, Outcome::Success).detail("reason", reason);
         drop(session);

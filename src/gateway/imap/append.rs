@@ -1,5 +1,6 @@
 //! APPEND: decided before a single octet of the message is taken, then streamed.
 
+use crate::domain::budget::Budgeted;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, relay, upstream_lost};
 use crate::policy::imap::decide;
@@ -33,11 +34,20 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
             return desk.deny(tag, &denial).await;
         }
     };
+    match desk.gatekeeper.take(&mut desk.session, Budgeted::Bytes, literal.length, "APPEND").await? {
+        Ok(()) => (),
+        Err(denial) => {
+            swallow(desk, literal).await?;
+            return desk.deny(tag, &denial).await;
+        }
+    }
     let ours = desk.tag();
     let waits = !desk.has_literal_plus();
     let fragments =
         command::serialise_append(&ours, permit.into_inner(), literal.length, waits).ok_or_else(upstream_lost)?;
     if !desk.send_upstream(tag, &ours, fragments).await? || (waits && !relay::continuation(desk, tag, &ours).await?) {
+        // Refused before an octet of it was taken.
+        desk.gatekeeper.put_back(&mut desk.session, Budgeted::Bytes, literal.length).await;
         return swallow(desk, literal).await;
     }
     if literal.is_sync {

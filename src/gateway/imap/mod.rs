@@ -2,6 +2,7 @@
 
 mod append;
 mod auth;
+mod budget;
 mod capability;
 mod enable;
 mod extension;

@@ -2,7 +2,7 @@
 
 use crate::domain::folder::FolderPath;
 use crate::gateway::imap::session::Desk;
-use crate::gateway::imap::{End, enable, upstream_lost};
+use crate::gateway::imap::{End, budget, enable, upstream_lost};
 use crate::protocol::imap::framing::Pieces;
 use crate::protocol::imap::mutf7;
 use crate::protocol::imap::response::{self, Kind};
@@ -94,7 +94,11 @@ async fn next(desk: &mut Desk) -> Result<Part, End> {
 async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
     match response::kind(&line.bytes) {
         Kind::Bye => Err(upstream_lost()),
-        Kind::Message | Kind::Selected if desk.is_selected => stream(desk, line, true).await,
+        Kind::Message | Kind::Selected if desk.is_selected => {
+            let is_content = budget::begin(desk, &line);
+            stream(desk, line, true).await?;
+            if is_content { budget::count(desk).await } else { Ok(()) }
+        }
         Kind::Vanished if desk.is_selected && desk.enabled.qresync => stream(desk, line, true).await,
         Kind::Found if desk.is_selected => found(desk, line).await,
         // It speaks of folders outside the bounds too.

@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::imap::budget::Tally;
 use crate::gateway::imap::enable::Enabled;
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::{
-    End, append, capability, enable, extension, idle, last_word, relay, say_goodbye, upstream_lost,
+    End, append, budget, capability, enable, extension, idle, last_word, relay, say_goodbye, upstream_lost,
 };
+use crate::policy::budget::RULE;
 use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::request::Request;
@@ -44,6 +46,8 @@ pub(super) struct Desk {
     pub(super) mid_response: bool,
     /// Whether the upstream has a part of a command: then it would take a goodbye for the rest of it.
     pub(super) mid_command: bool,
+    /// What has to be counted of the answer that is under way.
+    pub(super) tally: Tally,
     next_tag: u64,
     bad: u32,
 }
@@ -70,6 +74,7 @@ pub(super) async fn run(
         under_way: None,
         mid_response: false,
         mid_command: false,
+        tally: Tally::default(),
         next_tag: 0,
         bad: 0,
     };
@@ -93,12 +98,13 @@ pub(super) async fn run(
 /// Says goodbye to both sides and records the end.
 async fn finish(desk: Desk, end: End, reason: &str) {
     let end = if desk.mid_response { End::Quiet } else { end };
-    let Desk { gatekeeper, session, mut client, mut upstream, mid_command, .. } = desk;
+    let Desk { gatekeeper, mut session, mut client, mut upstream, mid_command, mut tally, .. } = desk;
     if !mid_command {
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, upstream.send(b"w9 LOGOUT\r\n")).await;
     }
     // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
     drop(upstream);
+    let _ = tally.settle(&gatekeeper, &mut session, client.queued()).await;
     say_goodbye(&mut client, end).await;
     gatekeeper.close(session, reason).await;
 }
@@ -223,7 +229,7 @@ impl Desk {
                 let state = self.state;
                 match self.session.judge(|rights| decide_request(rights, state, request)) {
                     Ok(permit) if matches!(permit.get().body, CommandBody::Idle) => idle::run(self, tag, permit).await,
-                    Ok(permit) => self.relay(tag, permit).await,
+                    Ok(permit) => budget::run(self, tag, permit).await,
                     Err(denial) => {
                         // RFC 3501 section 6.3.1: a failed SELECT leaves nothing selected.
                         self.is_selected &= !opens;
@@ -241,11 +247,12 @@ impl Desk {
 
     pub(super) async fn deny(&mut self, tag: &str, denial: &Denial) -> Result<(), End> {
         let verdict = self.gatekeeper.deny(&self.session, denial).await?;
-        self.answer(&format!("{tag} NO [NOPERM] {} (verdict {verdict})", denial.text)).await
+        let code = if denial.rule == RULE { "LIMIT" } else { "NOPERM" };
+        self.answer(&format!("{tag} NO [{code}] {} (verdict {verdict})", denial.text)).await
     }
 
     /// Sends a permitted command and relays its answer.
-    async fn relay(&mut self, tag: &str, permit: Permit<Request>) -> Result<(), End> {
+    pub(super) async fn relay(&mut self, tag: &str, permit: Permit<Request>) -> Result<(), End> {
         let mut request = permit.into_inner();
         let body = &mut request.body;
         if matches!(body, CommandBody::Unselect) && !self.capabilities.iter().any(|known| known == "UNSELECT") {

@@ -2,6 +2,7 @@
 //! read without a mark, which POP3 upstreams do not promise. What was asked is decided, and said to the upstream in our own words.
 
 mod auth;
+mod budget;
 mod capability;
 mod hiding;
 mod maildrop;

@@ -5,9 +5,11 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::fault::Fault;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::gateway::pop3::budget::{self, Tally};
 use crate::gateway::pop3::capability::{self, Stage};
-use crate::gateway::pop3::maildrop::{Maildrop, Trouble};
+use crate::gateway::pop3::maildrop::{Maildrop, Message, Trouble};
 use crate::gateway::pop3::{End, IDLE_TIMEOUT, hiding, refusal_reply, removal, say_goodbye, transfer, upstream_lost};
+use crate::policy::budget::RULE;
 use crate::policy::{Denial, Permit, pop3};
 use crate::protocol::pop3::command::{Command, MAX_LINE, verb};
 use crate::upstream::wire::Wire;
@@ -22,13 +24,15 @@ pub(super) struct Desk {
     pub(super) client: Wire,
     /// Whether the tool is in the middle of a response: then there is no room for a last word.
     pub(super) mid_response: bool,
+    /// What has to be counted of the answer that is under way.
+    pub(super) tally: Tally,
     bad: u32,
 }
 
 /// Runs a session to its end. Whatever ends it but QUIT, no message is removed.
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
     let mut ended = session.ended();
-    let mut desk = Desk { gatekeeper, session, client, mid_response: false, bad: 0 };
+    let mut desk = Desk { gatekeeper, session, client, mid_response: false, tally: Tally::default(), bad: 0 };
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
@@ -41,6 +45,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
     let end = if desk.mid_response { End::Quiet } else { end };
+    let _ = budget::end(&mut desk).await;
     say_goodbye(&mut desk.client, end).await;
     desk.gatekeeper.close(desk.session, reason).await;
 }
@@ -84,6 +89,11 @@ impl Desk {
             Ok(permit) => permit,
             Err(denial) => return Err(End::Say(self.denied(&denial).await)),
         };
+        match budget::open(self).await {
+            Ok(Ok(())) => (),
+            Ok(Err(denial)) => return Err(End::Say(self.denied(&denial).await)),
+            Err(refusal) => return Err(End::Say(refusal_reply(&refusal))),
+        }
         let upstream = match self.gatekeeper.imap(&self.session).await {
             Ok(upstream) => upstream,
             Err(refusal) => return Err(End::Say(refusal_reply(&refusal))),
@@ -116,8 +126,8 @@ impl Desk {
     async fn denied(&mut self, denial: &Denial) -> String {
         match self.gatekeeper.deny(&self.session, denial).await {
             Ok(verdict) => {
-                // A freeze ends.
-                let code = if denial.rule == Denial::FROZEN { "SYS/TEMP" } else { "SYS/PERM" };
+                // A freeze ends, and a budget is renewed.
+                let code = if matches!(denial.rule, Denial::FROZEN | RULE) { "SYS/TEMP" } else { "SYS/PERM" };
                 format!("-ERR [{code}] {} (verdict {verdict})", denial.text)
             }
             Err(refusal) => refusal_reply(&refusal),
@@ -164,6 +174,29 @@ impl Desk {
             Command::Retr(number) | Command::Top(number, _) | Command::Dele(number) => number,
         };
         let Some(message) = maildrop.message(number) else { return self.answer("-ERR no such message").await };
+        match budget::begin(self, command).await {
+            Ok(Ok(())) => (),
+            Ok(Err(denial)) => {
+                let text = self.denied(&denial).await;
+                return self.answer(&text).await;
+            }
+            Err(refusal) => return self.answer(&refusal_reply(&refusal)).await,
+        }
+        let done = self.do_to(maildrop, command, number, message).await;
+        match budget::end(self).await {
+            Ok(()) => done,
+            Err(refusal) => Err(End::Say(refusal_reply(&refusal))),
+        }
+    }
+
+    /// What a command does to one message.
+    async fn do_to(
+        &mut self,
+        maildrop: &mut Maildrop,
+        command: Command,
+        number: u32,
+        message: Message,
+    ) -> Result<(), End> {
         match command {
             Command::Retr(_) => transfer::run(self, maildrop, message, None).await,
             Command::Top(_, lines) => transfer::run(self, maildrop, message, Some(lines)).await,

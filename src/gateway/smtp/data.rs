@@ -1,6 +1,7 @@
 //! DATA: the header is judged before the upstream hears of the message; the body is streamed. Only CRLF.CRLF ends it, and any bare
 //! CR or LF refuses it: what two servers could read differently is not passed on (SM-01).
 
+use crate::domain::budget::Budgeted;
 use crate::domain::event::{EventCode, Outcome};
 use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
 use crate::gateway::smtp::session::Desk;
@@ -19,6 +20,36 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
         Some(0) => return desk.answer("554 5.5.1 no valid recipient").await,
         Some(_) => (),
     }
+    let gatekeeper = desk.gatekeeper.clone();
+    for (what, amount) in [(Budgeted::Bytes, 0), (Budgeted::MessagesSent, 1)] {
+        let taken = match gatekeeper.reach(&mut desk.session, what, "DATA").await {
+            Ok(Ok(())) => gatekeeper.take(&mut desk.session, what, amount, "DATA").await,
+            other => other,
+        };
+        match taken {
+            Ok(Ok(())) => (),
+            Ok(Err(denial)) => return desk.deny("450 4.7.1", &denial).await,
+            Err(refusal) => return desk.answer(&refusal_reply(&refusal, false)).await,
+        }
+    }
+    let mut is_handed_over = false;
+    let outcome = receive(desk, &mut is_handed_over).await;
+    if !is_handed_over {
+        gatekeeper.put_back(&mut desk.session, Budgeted::MessagesSent, 1).await;
+    }
+    settle(desk).await?;
+    outcome
+}
+
+/// Counts the octets that went upstream.
+pub(super) async fn settle(desk: &mut Desk) -> Result<(), End> {
+    let octets = std::mem::take(&mut desk.octets);
+    let counted = desk.gatekeeper.used(&mut desk.session, Budgeted::Bytes, octets).await;
+    counted.map_err(|refusal| End::Say(format!("421 4.3.0 {}", refusal.text)))
+}
+
+/// Takes the message. `is_handed_over` says in the end whether the upstream may have it.
+async fn receive(desk: &mut Desk, is_handed_over: &mut bool) -> Result<(), End> {
     desk.answer("354 end with CRLF.CRLF").await?;
     let mut lines = Vec::new();
     let mut size = 0;
@@ -47,11 +78,17 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
         desk.reset().await;
         return desk.deny("550 5.7.1", &denial).await;
     }
-    send(desk, &header, is_over, size as u64).await
+    send(desk, &header, is_over, size as u64, is_handed_over).await
 }
 
 /// The message goes upstream. Nothing is lost in silence: whatever goes wrong, the tool hears of it.
-async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Result<(), End> {
+async fn send(
+    desk: &mut Desk,
+    header: &Header,
+    is_over: bool,
+    size: u64,
+    is_handed_over: &mut bool,
+) -> Result<(), End> {
     let Some(mut upstream) = desk.upstream.take() else { return Err(End::Quiet) };
     let begun = upstream.wire.send(b"DATA\r\n").await.is_ok()
         && reply(&mut upstream.wire, DATA_TIMEOUT).await.is_ok_and(|answer| answer.code == 354);
@@ -66,10 +103,12 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
     let gone = || End::Say("451 4.3.0 the mail server behind this mailbox went away".to_owned());
     queue(&mut upstream.wire, &head(desk, header, &message_id)).await.ok_or_else(gone)?;
     let mut size = size;
+    desk.octets = size;
     // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
     let mut next = if is_over { None } else { message_line(desk).await? };
     while let Some(line) = next {
         size += line.len() as u64 + 2;
+        desk.octets = size;
         if size > desk.gatekeeper.max_message_bytes() {
             drop(upstream);
             desk.recipients = None;
@@ -95,6 +134,7 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
     if let Err(refusal) = desk.gatekeeper.record(event(EventCode::MessageSubmitted, Outcome::Success)).await {
         return desk.answer(&refusal_reply(&refusal, false)).await;
     }
+    *is_handed_over = true;
     let answer = match upstream.wire.send(b".\r\n").await {
         Ok(()) => reply(&mut upstream.wire, DOT_TIMEOUT).await.ok(),
         Err(_) => None,
@@ -106,6 +146,7 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         }
         Some(code @ 400..600) => {
             desk.upstream = Some(upstream);
+            *is_handed_over = false;
             // Recorded that it was refused; the tool must not wait for the record.
             let _ = desk
                 .gatekeeper

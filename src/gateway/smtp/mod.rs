@@ -58,8 +58,8 @@ fn refusal_reply(refusal: &Refusal, is_auth: bool) -> String {
         Fault::Unauthenticated => "535 5.7.8",
         Fault::Denied => "550 5.7.1",
         Fault::Conflict => "450 4.2.0",
+        Fault::Throttled | Fault::Upstream | Fault::Unavailable if is_auth => "454 4.7.0",
         Fault::Throttled => "451 4.7.1",
-        Fault::Upstream | Fault::Unavailable if is_auth => "454 4.7.0",
         Fault::Upstream | Fault::Unavailable | Fault::Internal => "451 4.3.0",
     };
     format!("{code} {}", refusal.text)

@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::address::MailAddress;
+use crate::domain::budget::Budgeted;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply, say_goodbye};
@@ -25,12 +26,14 @@ pub(super) struct Desk {
     pub(super) upstream: Option<Connection>,
     /// Recipients taken by the upstream; `None`: no transaction.
     pub(super) recipients: Option<u32>,
+    /// Octets of a message that went upstream and were not counted yet.
+    pub(super) octets: u64,
     bad: u32,
 }
 
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
     let mut ended = session.ended();
-    let mut desk = Desk { gatekeeper, session, client, upstream: None, recipients: None, bad: 0 };
+    let mut desk = Desk { gatekeeper, session, client, upstream: None, recipients: None, octets: 0, bad: 0 };
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
@@ -44,6 +47,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
     };
     // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
     desk.upstream = None;
+    let _ = data::settle(&mut desk).await;
     say_goodbye(&mut desk.client, end).await;
     desk.gatekeeper.close(desk.session, reason).await;
 }
@@ -181,8 +185,17 @@ impl Desk {
         };
         match self.session.judge(|rights| smtp::recipient(rights, address)) {
             Ok(permit) => {
+                match self.gatekeeper.take(&mut self.session, Budgeted::Recipients, 1, "RCPT TO").await {
+                    Ok(Ok(())) => (),
+                    // RFC 5321 section 4.5.3.1.10: what was taken so far can be sent; the rest waits.
+                    Ok(Err(denial)) => return self.deny("452 4.5.3", &denial).await,
+                    Err(refusal) => return self.answer(&refusal_reply(&refusal, false)).await,
+                }
                 if self.pass_on(format!("RCPT TO:<{}>", permit.get()), "2.1.5 recipient OK").await? {
                     self.recipients = Some(taken + 1);
+                } else if self.recipients.is_some() {
+                    // Refused, with the connection as it was: it has not become a recipient.
+                    self.gatekeeper.put_back(&mut self.session, Budgeted::Recipients, 1).await;
                 }
                 Ok(())
             }

@@ -144,7 +144,7 @@ pub(super) fn schemas() -> Map<String, Value> {
                 "resource": { "type": "string", "description": "mailto:ADDRESS of the mailbox (RFC 8707)" },
                 "scope": { "type": "string", "description": "scopes, separated by spaces; all that are granted when absent" },
                 "authorization_details": { "type": "string", "contentMediaType": "application/json", "description":
-                    "one element of the type `mailbox` with `folders`, `senders`, `recipients` or `protocols`: less than the grant (RFC 9396)" },
+                    "one element of the type `mailbox` with `folders`, `senders`, `recipients`, `protocols` or `budgets`: less than the grant (RFC 9396)" },
                 "requested_token_type": { "type": "string", "const": "urn:mailwarden:params:oauth:token-type:handle",
                     "description": "a handle instead of a signed token: the form for tools that only take a password" },
                 "protocol": { "type": "string", "enum": ["imap", "smtp", "pop3"], "description": "the one protocol of a handle" },
@@ -168,7 +168,8 @@ pub(super) fn schemas() -> Map<String, Value> {
             "MailboxDetails",
             json!({ "type": "object", "required": ["type"], "additionalProperties": false, "properties": {
                 "type": { "type": "string", "const": "mailbox" }, "folders": texts, "senders": texts, "recipients": texts,
-                "protocols": { "type": "array", "items": { "$ref": "#/components/schemas/Protocol" } } } }),
+                "protocols": { "type": "array", "items": { "$ref": "#/components/schemas/Protocol" } },
+                "budgets": { "$ref": "#/components/schemas/Budgets" } } }),
         ),
         (
             "TokenQuery",

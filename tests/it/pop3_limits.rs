@@ -1,4 +1,4 @@
-//! POP3 under a freeze: nothing is removed, not even what was marked before, and a cut ends the session.
+//! POP3 under a freeze: nothing is removed, not even what was marked before, and a cut ends the session. And under budgets.
 
 use std::time::Duration;
 
@@ -36,4 +36,29 @@ fn a_freeze_to_reading_removes_nothing_and_a_cut_ends_the_session() {
     reader.wire.patience(Duration::from_secs(3));
     assert_eq!(reader.wire.rest().expect("the session went on"), ["-ERR [SYS/TEMP] access is frozen for now"]);
     Pop3::open(&stage.gateway).say(&format!("AUTH PLAIN {}", plain(ADDRESS, &token)), "-ERR [SYS/TEMP]");
+}
+
+#[test]
+fn what_is_read_by_pop3_counts_on_the_grants_budgets() {
+    let stage = Stage::reading(|dovecot| drop(seed(&dovecot.maildir(ADDRESS), 4, 0)));
+    let tool = stage.gateway.add_client("counted");
+    let grant = ["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS, "--preset", "backup"];
+    let budgets = ["--budget", "messages_read=2/day", "--budget", "folders=1/day"];
+    stage.gateway.manage_ok(&[&grant[..], &budgets].concat(), b"");
+    let token = stage.gateway.token(&tool, ADDRESS);
+    let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &token);
+    assert!(!pop3.fetch("RETR 1").is_empty());
+    assert!(!pop3.fetch("TOP 2 0").is_empty(), "a header is no message");
+    pop3.say("QUIT", "+OK");
+    // A session later, and INBOX is the same folder still.
+    let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &token);
+    assert!(!pop3.fetch("RETR 2").is_empty());
+    let refused = pop3.say("RETR 3", "-ERR [SYS/TEMP]");
+    assert!(refused.contains("messages_read=2/day") && refused.contains("(verdict vrd_"), "{refused}");
+    pop3.say("UIDL 3", "+OK");
+    // The other protocol counts on the same.
+    let mut imap = stage.gateway.imap_session(ADDRESS, &token);
+    imap.command_ok("a", "SELECT INBOX");
+    let answer = imap.command("b", "FETCH 3 BODY[]");
+    assert!(answer.last().is_some_and(|line| line.starts_with("b NO [LIMIT]")), "{answer:?}");
 }

@@ -1,0 +1,186 @@
+//! The counters of budgets, in the database: what all nodes together use under one grant in one hour or day. What may be used is
+//! taken off them before it is used.
+
+use crate::domain::budget::{Allowance, Budgeted, Budgets, Span};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::id::GrantId;
+use crate::domain::session::SessionInfo;
+use crate::registry::{Registry, RegistryError};
+use crate::store::value::Value;
+use crate::store::{Tx, sql};
+
+/// How much longer a counter is kept than it counts: another node's clock may be behind this one's.
+const LONGER_MILLIS: i64 = 3_600_000;
+/// So much of what is left is taken ahead at most, so that it can be used by others.
+const SHARE: u64 = 8;
+
+/// A budget that has too little left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// Of what.
+    pub what: Budgeted,
+    /// In which span.
+    pub span: Span,
+    /// How much there is in such a span.
+    pub limit: u64,
+}
+
+impl Registry {
+    /// Takes `need` of `what` off a grant's counters, and up to `ahead` more where there is plenty. Gives how much was taken: for good,
+    /// unless it is put back.
+    pub(in crate::registry) async fn draw(
+        &self,
+        info: &SessionInfo,
+        (what, allowance): (Budgeted, Allowance),
+        need: u64,
+        ahead: u64,
+        now: Timestamp,
+    ) -> Result<Result<u64, Exhausted>, RegistryError> {
+        let mut amount = need.saturating_add(ahead);
+        let mut tx = self.store.begin().await?;
+        for (span, limit) in allowance.limits() {
+            let left = limit.saturating_sub(used(&mut tx, &info.grant_id, what, span, now).await?);
+            if left < need {
+                return self.refuse(tx, info, Exhausted { what, span, limit }, now).await.map(Err);
+            }
+            amount = amount.min(need.saturating_add((left - need) / SHARE));
+        }
+        for (span, _) in allowance.limits() {
+            add(&mut tx, &info.grant_id, what, span, now, signed(amount)).await?;
+        }
+        tx.commit().await?;
+        Ok(Ok(amount))
+    }
+
+    /// Counts a folder once in each span; `folder` is its digest.
+    pub(in crate::registry) async fn draw_folder(
+        &self,
+        info: &SessionInfo,
+        allowance: Allowance,
+        folder: &[u8],
+        now: Timestamp,
+    ) -> Result<Result<(), Exhausted>, RegistryError> {
+        let (grant, what) = (&info.grant_id, Budgeted::Folders);
+        let mark = |span: Span| [grant.as_str().into(), span.millis().into(), span.begin(now).0.into(), folder.into()];
+        let mut new = Vec::new();
+        let mut tx = self.store.begin().await?;
+        for (span, limit) in allowance.limits() {
+            let used = used(&mut tx, grant, what, span, now).await?;
+            if tx.row(sql::BUDGET_FOLDER_FIND, &mark(span)).await?.is_some() {
+                continue;
+            }
+            if used >= limit {
+                return self.refuse(tx, info, Exhausted { what, span, limit }, now).await.map(Err);
+            }
+            new.push(span);
+        }
+        for span in new {
+            tx.execute(sql::BUDGET_FOLDER_ADD, &mark(span)).await?;
+            add(&mut tx, grant, what, span, now, 1).await?;
+        }
+        tx.commit().await?;
+        Ok(Ok(()))
+    }
+
+    /// Adds what was used without having been taken before, or takes back what was not used (negative), in the spans of `at`.
+    pub(in crate::registry) async fn count(
+        &self,
+        grant: &GrantId,
+        (what, allowance): (Budgeted, Allowance),
+        amount: i64,
+        at: Timestamp,
+    ) -> Result<(), RegistryError> {
+        let mut tx = self.store.begin().await?;
+        for (span, _) in allowance.limits() {
+            used(&mut tx, grant, what, span, at).await?;
+            add(&mut tx, grant, what, span, at, amount).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// The limits of `budgets`, each with what is left of it now.
+    pub async fn budget_left(&self, grant: &GrantId, budgets: &Budgets) -> Result<Budgets, RegistryError> {
+        let now = self.clock.now();
+        let mut args = vec![grant.as_str().into()];
+        args.extend(Span::ALL.iter().flat_map(|span| [span.millis().into(), span.begin(now).0.into()]));
+        let mut found = Vec::new();
+        for row in self.store.rows(sql::BUDGET_USES, &args).await? {
+            found.push((row.text(0)?, row.int(1)?, row.int(2)?));
+        }
+        Ok(budgets.less(|what, span| {
+            let of = |(name, millis, _): &&(String, i64, i64)| name == what.as_str() && *millis == span.millis();
+            found.iter().find(of).map_or(0, |(_, _, used)| u64::try_from(*used).unwrap_or_default())
+        }))
+    }
+
+    /// Forgets counters of hours and days that are over on every node, and seats of nodes that are long dead.
+    pub(in crate::registry) async fn sweep_budgets(&self) -> Result<u64, RegistryError> {
+        let before = [self.clock.now().plus_millis(-LONGER_MILLIS).0.into()];
+        let mut tx = self.store.begin().await?;
+        let swept = tx.execute(sql::BUDGET_SWEEP, &before).await?;
+        let swept = swept + tx.execute(sql::BUDGET_FOLDER_SWEEP, &before).await?;
+        let swept = swept + tx.execute(sql::SEAT_SWEEP, &before).await?;
+        tx.commit().await?;
+        Ok(swept)
+    }
+
+    async fn refuse(
+        &self,
+        mut tx: Tx,
+        info: &SessionInfo,
+        exhausted: Exhausted,
+        now: Timestamp,
+    ) -> Result<Exhausted, RegistryError> {
+        let Exhausted { what, span, .. } = exhausted;
+        let is_news = tx.execute(sql::BUDGET_TELL, &key(&info.grant_id, what, span, now)).await? == 1;
+        tx.commit().await?;
+        if is_news {
+            self.on_exhausted(info, exhausted).await?;
+        }
+        Ok(exhausted)
+    }
+
+    /// What happens when a budget is used up, once for each hour or day, on the node that met it first.
+    async fn on_exhausted(&self, info: &SessionInfo, exhausted: Exhausted) -> Result<(), RegistryError> {
+        let event = AuditEvent::new(EventCode::BudgetExhausted, Actor::Client(info.client_id.clone()), Outcome::Denied)
+            .client(&info.client_id)
+            .mailbox(&info.mailbox_id)
+            .grant(&info.grant_id)
+            .session(&info.id)
+            .source(info.source)
+            .detail("budget", exhausted.what.as_str())
+            .detail("span", exhausted.span.as_str())
+            .detail("limit", exhausted.limit.to_string());
+        self.record(event).await
+    }
+}
+
+/// What was used by now; nobody else changes it before `tx` ends.
+async fn used(tx: &mut Tx, grant: &GrantId, what: Budgeted, span: Span, now: Timestamp) -> Result<u64, RegistryError> {
+    let row = tx.row(sql::BUDGET_LOCK, &key(grant, what, span, now)).await?;
+    let row = row.ok_or(RegistryError::Internal("a budget's counter is missing"))?;
+    Ok(u64::try_from(row.int(0)?).unwrap_or_default())
+}
+
+async fn add(
+    tx: &mut Tx,
+    grant: &GrantId,
+    what: Budgeted,
+    span: Span,
+    now: Timestamp,
+    amount: i64,
+) -> Result<(), RegistryError> {
+    let mut args = key(grant, what, span, now).to_vec();
+    args.push(amount.into());
+    tx.execute(sql::BUDGET_ADD, &args).await?;
+    Ok(())
+}
+
+fn key(grant: &GrantId, what: Budgeted, span: Span, now: Timestamp) -> [Value; 4] {
+    [grant.as_str().into(), what.as_str().into(), span.millis().into(), span.begin(now).0.into()]
+}
+
+pub(in crate::registry) fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
