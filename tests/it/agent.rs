@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::gateway::{Gateway, Tool, listeners, plain};
+use crate::support::lmtp::Lmtp;
 use crate::support::process::{self, Program};
 use crate::support::stage::{ADDRESS, Stage};
 use crate::support::{PATIENCE, give_to_mail_user, maildir, wait_for};
@@ -97,18 +98,13 @@ fn getmail_and_s_nail_read_and_send_with_one_password_across_renewals() {
     let args = ["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS, "--preset", "helpdesk", "--token-ttl", "2"];
     stage.gateway.manage_ok(&args, b"");
     let agent = Agent::start(&stage, &tool);
-    let (home, copies) = (stage.dir.path().join("home"), stage.dir.path().join("copies"));
-    for folder in ["cur", "new", "tmp"] {
-        fs::create_dir_all(copies.join(folder)).expect("make a Maildir");
-    }
-    // getmail delivers for anybody but root.
-    give_to_mail_user(&copies);
+    let (home, copies) = (stage.dir.path().join("home"), Lmtp::start(ADDRESS));
     fs::create_dir_all(home.join("getmail")).expect("make a folder");
     let (password, imap, smtp) = (&agent.password, agent.imap, agent.smtp);
     let getmailrc = format!(
         "[retriever]\ntype = SimpleIMAPRetriever\nserver = 127.0.0.1\nport = {imap}\nusername = {ADDRESS}\npassword = {password}\n\
-         mailboxes = (\"INBOX\",)\n[destination]\ntype = Maildir\npath = {}/\nuser = nobody\n[options]\nread_all = false\n",
-        copies.display()
+         mailboxes = (\"INBOX\",)\n{}[options]\nread_all = false\n",
+        copies.getmail_destination()
     );
     fs::write(home.join("getmail/getmailrc"), getmailrc).expect("write getmail's settings");
     let user = ADDRESS.replace('@', "%40");
@@ -130,7 +126,7 @@ fn getmail_and_s_nail_read_and_send_with_one_password_across_renewals() {
         let mut fetch = Command::new("getmail");
         fetch.arg("--getmaildir").arg(home.join("getmail")).env("HOME", &home);
         process::run(&mut fetch, b"").expect_ok("getmail");
-        assert_eq!(maildir::messages(&copies).len(), sent, "getmail has them all");
+        assert_eq!(copies.messages().len(), sent, "getmail has them all");
         seen = tokens_of(&stage.gateway, &tool);
     }
     assert!(sent >= 3, "{sent} messages went through");
@@ -145,34 +141,32 @@ fn getmail_reads_by_pop3_with_one_password_across_renewals() {
     let args = ["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS, "--preset", "backup", "--token-ttl", "2"];
     stage.gateway.manage_ok(&args, b"");
     let agent = Agent::start(&stage, &tool);
-    let (home, copies) = (stage.dir.path().join("home"), stage.dir.path().join("copies"));
-    for folder in ["cur", "new", "tmp"] {
-        fs::create_dir_all(copies.join(folder)).expect("make a Maildir");
-    }
-    give_to_mail_user(&copies);
+    let (home, copies) = (stage.dir.path().join("home"), Lmtp::start(ADDRESS));
     fs::create_dir_all(&home).expect("make a folder");
     let getmailrc = format!(
         "[retriever]\ntype = SimplePOP3Retriever\nserver = 127.0.0.1\nport = {}\nusername = {ADDRESS}\npassword = {}\n\
-         [destination]\ntype = Maildir\npath = {}/\nuser = nobody\n[options]\nread_all = false\n",
+         {}[options]\nread_all = false\n",
         agent.pop3,
         agent.password,
-        copies.display()
+        copies.getmail_destination()
     );
     fs::write(home.join("getmailrc"), getmailrc).expect("write getmail's settings");
-    let (mut arrived, mut seen) = (0, 0);
+    let (mut arrived, mut seen) = (Vec::new(), 0);
     // At the start one token is got; three renewals make four.
     while seen < 4 {
-        arrived += 1;
-        let message = stage.maildir().join("new").join(format!("18000000{arrived:02}.M1.test"));
-        fs::write(&message, format!("Subject: number {arrived}\r\n\r\nhello\r\n")).expect("deliver");
-        give_to_mail_user(&message);
+        let number = arrived.len() + 1;
+        let message = format!("Subject: number {number}\r\n\r\nhello\r\n.\r\n..dots\r\n").into_bytes();
+        let file = stage.maildir().join("new").join(format!("18000000{number:02}.M1.test"));
+        fs::write(&file, &message).expect("deliver");
+        give_to_mail_user(&file);
+        arrived.push(message);
         let mut fetch = Command::new("getmail");
         fetch.arg("--getmaildir").arg(&home).env("HOME", &home);
         process::run(&mut fetch, b"").expect_ok("getmail");
-        assert_eq!(maildir::messages(&copies).len(), arrived, "getmail has each once");
+        assert_eq!(copies.messages(), arrived, "getmail has each once");
         seen = tokens_of(&stage.gateway, &tool);
     }
-    assert!(arrived >= 3, "{arrived} messages came");
+    assert!(arrived.len() >= 3, "{} messages came", arrived.len());
     let said = format!("{}{}", agent.program.stdout(), agent.program.stderr());
     assert!(!said.contains(&agent.password) && !said.contains("WARN"), "{said}");
     let mut pop3 = Agent::connect(agent.pop3);

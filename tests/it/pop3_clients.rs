@@ -1,11 +1,11 @@
 //! Programs that people really use fetch mail by POP3: every message arrives octet for octet, and the mailbox is as it was.
 
-use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::lmtp::Lmtp;
 use crate::support::maildir::{messages, seed, snapshot};
 use crate::support::pop3::Pop3;
 use crate::support::process;
@@ -135,22 +135,19 @@ fn getmail_and_mpop_fetch_each_message_once() {
     let tool = stage.gateway.add_tool("backup", ADDRESS, "backup");
     let home = stage.dir.path().join("home");
     let (ca, port) = (stage.gateway.ca_file().display().to_string(), stage.gateway.port("pop3s"));
-    let expected: BTreeMap<String, Vec<u8>> =
-        all.iter().map(|message| (message_id(message), with_lf(message))).collect();
+    let (received, copies) = (Lmtp::start(ADDRESS), home.join("mpop/mail"));
+    for folder in ["getmail", "mpop/mail/cur", "mpop/mail/new", "mpop/mail/tmp"] {
+        fs::create_dir_all(home.join(folder)).expect("make a folder");
+    }
     for program in ["getmail", "mpop"] {
         let handle = stage.gateway.handle(&tool, ADDRESS, "pop3");
-        let copies = home.join(program).join("mail");
-        for part in ["cur", "new", "tmp"] {
-            fs::create_dir_all(copies.join(part)).expect("make a Maildir");
-        }
-        let path = copies.display();
+        let (path, destination) = (copies.display(), received.getmail_destination());
         let (settings, text) = match program {
             "getmail" => (
                 "getmailrc",
                 format!(
                     "[retriever]\ntype = SimplePOP3SSLRetriever\nserver = localhost\nport = {port}\nusername = {ADDRESS}\n\
-                     password = {handle}\nca_certs = {ca}\n[destination]\ntype = Maildir\npath = {path}/\nuser = nobody\n\
-                     [options]\nread_all = false\ndelivered_to = false\nreceived = false\n"
+                     password = {handle}\nca_certs = {ca}\n{destination}[options]\nread_all = false\n"
                 ),
             ),
             _ => (
@@ -164,22 +161,21 @@ fn getmail_and_mpop_fetch_each_message_once() {
         let settings = home.join(program).join(settings);
         fs::write(&settings, text).expect("write the settings");
         fs::set_permissions(&settings, Permissions::from_mode(0o600)).expect("keep them to oneself");
-        if program == "getmail" {
-            // getmail delivers for anybody but root.
-            give_to_mail_user(&copies);
-        }
+        // By LMTP the message is the whole of it, as it was on the wire.
+        let as_kept: fn(&[u8]) -> Vec<u8> = if program == "getmail" { <[u8]>::to_vec } else { with_lf };
+        let sorted = |messages: &[Vec<u8>]| {
+            let mut sorted: Vec<_> = messages.iter().map(|message| as_kept(message)).collect();
+            sorted.sort();
+            sorted
+        };
+        let expected = sorted(&all);
         for round in 0..2 {
             let mut command = fetch_command(program, &settings, &home);
             process::run(command.env("HOME", &home).env("SSL_CERT_FILE", &ca), b"").expect_ok(program);
-            let fetched = messages(&copies);
+            let fetched = sorted(&if program == "getmail" { received.messages() } else { messages(&copies) });
             assert_eq!(fetched.len(), all.len(), "{program}, round {round}: each once");
-            for message in &fetched {
-                let id = message_id(message);
-                assert!(
-                    expected.get(&id) == Some(&with_lf(message)),
-                    "{program}: {id} changed: {:.2000}",
-                    String::from_utf8_lossy(message)
-                );
+            for (message, original) in fetched.iter().zip(&expected) {
+                assert!(message == original, "{program} changed: {:.2000}", String::from_utf8_lossy(message));
             }
         }
     }
@@ -194,12 +190,6 @@ fn fetch_command(program: &str, settings: &Path, home: &Path) -> Command {
     };
     command.current_dir(home);
     command
-}
-
-fn message_id(message: &[u8]) -> String {
-    let text = String::from_utf8_lossy(message);
-    let field = text.lines().find_map(|line| line.strip_prefix("Message-ID: "));
-    field.unwrap_or_else(|| panic!("no Message-ID in {text:.200}")).trim().to_owned()
 }
 
 /// As programs keep it on disk: lines end in LF, and fields that the program itself put in front are left out.
