@@ -42,7 +42,7 @@ struct Reached {
     /// Mailbox: id or address
     #[arg(long)]
     mailbox: Option<String>,
-    /// imap or smtp
+    /// imap, smtp or pop3
     #[arg(long)]
     protocol: Option<String>,
     /// Everything

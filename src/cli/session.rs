@@ -26,7 +26,7 @@ pub(super) struct Chosen {
     /// Mailbox: id or address
     #[arg(long)]
     mailbox: Option<String>,
-    /// imap or smtp
+    /// imap, smtp or pop3
     #[arg(long)]
     protocol: Option<String>,
     /// Every session

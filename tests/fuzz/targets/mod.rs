@@ -2,12 +2,13 @@
 //! understood against what the parser promises. libFuzzer drives them (`tests/fuzz/run`), and the kept inputs go through them in
 //! every test run (`tests/it/parsers.rs`).
 //!
-//! A parser of another protocol, such as POP3, has a file of its own here and a row in [`TARGETS`].
+//! A parser of another protocol has a file of its own here and a row in [`TARGETS`].
 
 mod files;
 mod imap;
 mod names;
 mod oauth;
+mod pop3;
 mod sasl;
 mod smtp;
 
@@ -24,6 +25,9 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("smtp_data", smtp::data),
     ("smtp_header", smtp::header),
     ("smtp_reply", smtp::reply),
+    ("pop3_command", pop3::command),
+    ("pop3_fetched", pop3::fetched),
+    ("pop3_stuffing", pop3::stuffing),
     ("sasl", sasl::response),
     ("token_request", oauth::request),
     ("jwt", oauth::token),
