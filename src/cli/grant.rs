@@ -5,7 +5,9 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use crate::cli::manage::{Call, segment};
+use crate::cli::api::Api;
+use crate::cli::grant_widen::Widen;
+use crate::cli::manage::{Call, Common, segment};
 use crate::domain::mechanism::Mechanism;
 use crate::domain::scope::Preset;
 
@@ -17,7 +19,9 @@ pub(super) enum Grant {
     List,
     /// One grant
     Show { id: String },
-    /// Why a command was refused, or what it would get
+    /// Add scopes, or entries to its lists
+    Widen(Widen),
+    /// What was asked, which rule refused it, what would let it through and who may give that
     Explain {
         /// The verdict id of a refusal
         #[arg(long, conflicts_with_all = ["client", "mailbox", "command"])]
@@ -84,9 +88,19 @@ pub(super) struct NewGrant {
 }
 
 impl Grant {
-    /// The call that it stands for.
-    pub(super) fn call(self) -> anyhow::Result<Call> {
+    /// Does it.
+    pub(super) async fn run(self, common: &Common) -> anyhow::Result<Value> {
+        let api = Api::new(&common.target)?;
+        if let Self::Widen(widen) = self {
+            return widen.run(&api).await;
+        }
+        let (method, path, body) = self.call()?;
+        api.call(method, &path, body).await
+    }
+
+    fn call(self) -> anyhow::Result<Call> {
         Ok(match self {
+            Self::Widen(_) => anyhow::bail!("it takes more than one call"),
             Self::Add(new) => (Method::POST, "/grants".to_owned(), Some(new.body()?)),
             Self::List => (Method::GET, "/grants".to_owned(), None),
             Self::Show { id } => (Method::GET, format!("/grants/{}", segment(&id)), None),

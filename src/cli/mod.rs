@@ -8,6 +8,7 @@ mod audit_offline;
 mod client;
 mod client_auth;
 mod grant;
+mod grant_widen;
 mod key;
 mod mailbox;
 mod manage;

@@ -3,7 +3,7 @@
 use crate::domain::bounds::Bounds;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
-use crate::domain::id::{ClientId, SessionId};
+use crate::domain::id::{SessionId, VerdictId};
 use crate::domain::session::{Protocol, SessionInfo};
 use crate::domain::token::Claims;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
@@ -12,26 +12,23 @@ use crate::oauth::{self, TokenRejected};
 use crate::policy::Rights;
 use crate::protocol::sasl::Attempt;
 use crate::registry::sessions::Standing;
-use crate::registry::{Admitted, RegistryError};
+use crate::registry::{Admitted, LoginRule, RegistryError};
 
 /// Why a tool does not come in.
 enum Doubt {
     /// What it showed is not good enough. The reason is for the audit log.
-    Refused { reason: String, client: Option<ClientId> },
+    Refused { reason: String, rule: LoginRule, claims: Option<Box<Claims>> },
     /// Something of ours that must work does not.
     Failed(Refusal),
 }
 
 impl Doubt {
-    fn of(claims: &Claims, reason: &str) -> Self {
-        Self::Refused { reason: reason.to_owned(), client: Some(claims.client_id.clone()) }
+    fn of(claims: &Claims, rule: &'static str, reason: &str) -> Self {
+        Self::by(claims, LoginRule::plain(rule), reason)
     }
 
-    fn from(claims: &Claims, error: &RegistryError) -> Self {
-        match error.fault() {
-            Fault::Unavailable | Fault::Internal => Self::Failed(Refusal::from(error)),
-            _ => Self::of(claims, &error.to_string()),
-        }
+    fn by(claims: &Claims, rule: LoginRule, reason: &str) -> Self {
+        Self::Refused { reason: reason.to_owned(), rule, claims: Some(Box::new(claims.clone())) }
     }
 }
 
@@ -39,48 +36,76 @@ impl Gatekeeper {
     /// Lets a tool in, or not. Bad token, unknown mailbox, missing grant and wrong network give the same refusal (GW-08); the
     /// difference is in the audit log.
     pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<Session, Refusal> {
-        let (reason, client) = match self.examine(attempt, protocol, peer).await {
+        let (reason, rule, claims) = match self.examine(attempt, protocol, peer).await {
             Ok((claims, admitted)) => return self.let_in(attempt, protocol, peer, &claims, admitted).await,
             Err(Doubt::Failed(refusal)) => return Err(refusal),
-            Err(Doubt::Refused { reason, client }) => (reason, client),
+            Err(Doubt::Refused { reason, rule, claims }) => (reason, rule, claims),
         };
+        let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
         let mut event = AuditEvent::new(EventCode::LoginRefused, Actor::Anonymous, Outcome::Denied)
+            .verdict(&verdict)
             .source(peer.address.ip())
             .detail("protocol", protocol.as_str())
             .detail("mechanism", attempt.mechanism.as_str())
+            .detail("asked", "login")
+            .detail("rule", rule.rule)
             .detail("reason", reason);
-        event.client_id = client;
+        if let Some(claims) = claims {
+            event = event.client(&claims.client_id).detail("mailbox", claims.mailbox.as_str());
+        }
+        if let Some(object) = rule.object {
+            event = event.detail("object", object);
+        }
         self.record(event).await?;
-        Err(Refusal::of(Fault::Unauthenticated))
+        // The same words for every reason, and an id that tells the tool nothing.
+        let fault = Fault::Unauthenticated;
+        Err(Refusal { fault, text: format!("{} (verdict {verdict})", fault.public()) })
+    }
+
+    /// Which rule refuses a token that was verified.
+    async fn doubt(&self, claims: &Claims, protocol: Protocol, peer: &Peer, error: &RegistryError) -> Doubt {
+        if matches!(error.fault(), Fault::Unavailable | Fault::Internal) {
+            return Doubt::Failed(Refusal::from(error));
+        }
+        match self.0.registry.login_rule(claims, protocol, peer.address.ip()).await {
+            Ok(rule) => Doubt::by(claims, rule, &error.to_string()),
+            Err(error) => Doubt::Failed(Refusal::from(&error)),
+        }
     }
 
     async fn examine(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<(Claims, Admitted), Doubt> {
-        let unproven = |reason: String| Doubt::Refused { reason, client: None };
+        let unproven = |reason: String| Doubt::Refused { reason, rule: LoginRule::plain("token"), claims: None };
         let claims = match self.0.tokens.presented(&attempt.token, protocol, peer.address.ip()).await {
             Ok(claims) => claims,
             Err(TokenRejected::Unknowable) => return Err(Doubt::Failed(Refusal::of(Fault::Unavailable))),
             Err(error) => return Err(unproven(error.to_string())),
         };
-        oauth::check_binding(&claims, &peer.certificates).map_err(|error| Doubt::of(&claims, &error.to_string()))?;
+        oauth::check_binding(&claims, &peer.certificates)
+            .map_err(|error| Doubt::of(&claims, "binding", &error.to_string()))?;
         if attempt.user.as_ref().is_some_and(|user| !user.eq_ignore_ascii_case(claims.mailbox.as_str())) {
-            return Err(Doubt::of(&claims, "user name is not the token's mailbox"));
+            return Err(Doubt::of(&claims, "user", "user name is not the token's mailbox"));
         }
         if let Some(host) = &attempt.host
             && !host.eq_ignore_ascii_case(&self.0.hostname)
             && !self.0.identity.answers_to(host)
         {
             // Somebody else collected this message and passes it on (RFC 7628 section 3.1).
-            return Err(Doubt::of(&claims, "the host in the message is not ours"));
+            return Err(Doubt::of(&claims, "host", "the host in the message is not ours"));
         }
         let registry = &self.0.registry;
         let admitted = registry.admit(&claims, protocol, peer.address.ip()).await;
-        let admitted = admitted.map_err(|error| Doubt::from(&claims, &error))?;
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => return Err(self.doubt(&claims, protocol, peer, &error).await),
+        };
         if !admitted.bounds.allow_mechanism(attempt.mechanism) {
-            return Err(Doubt::of(&claims, "the grant does not let this mechanism be used"));
+            let object = Some(attempt.mechanism.as_str().to_owned());
+            let rule = LoginRule { rule: "mechanism", object };
+            return Err(Doubt::by(&claims, rule, "the grant does not let this mechanism be used"));
         }
         match registry.may_open(&claims, &admitted.grant).await {
             Ok(true) => Ok((claims, admitted)),
-            Ok(false) => Err(Doubt::of(&claims, "the token was used up by an earlier login")),
+            Ok(false) => Err(Doubt::of(&claims, "used-up", "the token was used up by an earlier login")),
             Err(error) => Err(Doubt::Failed(Refusal::from(&error))),
         }
     }

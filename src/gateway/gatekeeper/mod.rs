@@ -140,6 +140,9 @@ impl Gatekeeper {
         if let Some(scope) = denial.needs {
             event = event.detail("needs", scope.as_str());
         }
+        if let Some(object) = &denial.object {
+            event = event.detail("object", object.clone());
+        }
         self.record(event).await?;
         Ok(verdict)
     }

@@ -2,6 +2,7 @@
 
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, relay, upstream_lost};
+use crate::policy::Denial;
 use crate::policy::imap::decide;
 use crate::protocol::imap::command;
 use crate::protocol::imap::framing::Literal;
@@ -18,7 +19,8 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     let permit = match decided {
         Ok(_) if literal.length > MAX_MESSAGE => {
             swallow(desk, literal).await?;
-            return desk.answer(&format!("{tag} NO [TOOBIG] a message may hold {MAX_MESSAGE} octets")).await;
+            let text = format!("a message may hold {MAX_MESSAGE} octets");
+            return desk.refuse(tag, "TOOBIG", &Denial::size("APPEND", &text)).await;
         }
         Ok(permit) => permit,
         Err(denial) => {

@@ -214,8 +214,13 @@ impl Desk {
     }
 
     pub(super) async fn deny(&mut self, tag: &str, denial: &Denial) -> Result<(), End> {
+        self.refuse(tag, "NOPERM", denial).await
+    }
+
+    /// A denial with the response code that tools know it by.
+    pub(super) async fn refuse(&mut self, tag: &str, code: &str, denial: &Denial) -> Result<(), End> {
         let verdict = self.gatekeeper.deny(&self.session, denial).await?;
-        self.answer(&format!("{tag} NO [NOPERM] {} (verdict {verdict})", denial.text)).await
+        self.answer(&format!("{tag} NO [{code}] {} (verdict {verdict})", denial.text)).await
     }
 
     /// Sends a permitted command and relays its answer.

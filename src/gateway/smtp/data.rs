@@ -5,7 +5,7 @@ use crate::domain::event::{EventCode, Outcome};
 use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
 use crate::gateway::smtp::session::Desk;
 use crate::gateway::smtp::{End, next_line, refusal_reply};
-use crate::policy::smtp;
+use crate::policy::{Denial, smtp};
 use crate::upstream::smtp::{BLOCK_TIMEOUT, DATA_TIMEOUT, DOT_TIMEOUT, reply};
 use crate::upstream::wire::{Wire, WireError};
 
@@ -29,7 +29,7 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
             Some(line) => {
                 size += line.len() + 2;
                 if size > MAX_HEADER {
-                    return refuse(desk, false, "552 5.3.4 header too big").await;
+                    return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "header too big")).await;
                 }
                 lines.push(line.to_vec());
             }
@@ -37,14 +37,10 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
     };
     let header = match header::read(&lines) {
         Ok(header) => header,
-        Err(error) => return refuse(desk, is_over, &format!("550 5.6.0 {error}")).await,
+        Err(error) => return deny(desk, is_over, "550 5.6.0", &Denial::header(&error.to_string())).await,
     };
     if let Err(denial) = smtp::header(&desk.session.rights, &header.authors) {
-        if !is_over {
-            swallow(desk).await?;
-        }
-        desk.reset().await;
-        return desk.deny("550 5.7.1", &denial).await;
+        return deny(desk, is_over, "550 5.7.1", &denial).await;
     }
     send(desk, &header, is_over, size as u64).await
 }
@@ -72,7 +68,7 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         if size > desk.gatekeeper.max_message_bytes() {
             drop(upstream);
             desk.recipients = None;
-            return refuse(desk, false, "552 5.3.4 message too big").await;
+            return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "message too big")).await;
         }
         let dot: &[u8] = if line.first() == Some(&b'.') { b"." } else { b"" };
         queue(&mut upstream.wire, &[dot, &line, b"\r\n"].concat()).await.ok_or_else(gone)?;
@@ -165,6 +161,14 @@ async fn swallow(desk: &mut Desk) -> Result<(), End> {
         }
     }
     Ok(())
+}
+
+async fn deny(desk: &mut Desk, is_over: bool, code: &str, denial: &Denial) -> Result<(), End> {
+    if !is_over {
+        swallow(desk).await?;
+    }
+    desk.reset().await;
+    desk.deny(code, denial).await
 }
 
 async fn refuse(desk: &mut Desk, is_over: bool, text: &str) -> Result<(), End> {

@@ -127,7 +127,7 @@ impl Desk {
             match name.to_ascii_uppercase().as_str() {
                 "SIZE" => match size(value) {
                     Some(size) if size > self.gatekeeper.max_message_bytes() => {
-                        return self.answer("552 5.3.4 message too big").await;
+                        return self.deny("552 5.3.4", &Denial::size("MAIL FROM", "message too big")).await;
                     }
                     Some(_) => (),
                     None => return self.bad("501 5.5.4 SIZE is not a number").await,
@@ -165,7 +165,7 @@ impl Desk {
     async fn rcpt(&mut self, rest: &str) -> Result<(), End> {
         let Some(taken) = self.recipients else { return self.bad("503 5.5.1 MAIL comes first").await };
         if taken >= MAX_RECIPIENTS {
-            return self.answer("452 4.5.3 too many recipients").await;
+            return self.deny("452 4.5.3", &Denial::recipient_count("too many recipients")).await;
         }
         let Some((address, parameters)) = path(rest, "TO:") else {
             return self.bad("501 5.5.4 write RCPT TO:<address>").await;

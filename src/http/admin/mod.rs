@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod checkpoints;
 mod clients;
+mod explain;
 mod grants;
 mod input;
 mod keys;
@@ -38,7 +39,7 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(clients::retire_secrets))
         .routes(routes!(clients::revoke))
         .routes(routes!(grants::list, grants::add))
-        .routes(routes!(grants::explain))
+        .routes(routes!(explain::explain))
         .routes(routes!(grants::show, grants::change, grants::remove))
         .routes(routes!(operators::list, operators::add))
         .routes(routes!(operators::remove))
