@@ -9,6 +9,7 @@ use crate::cli::api::Api;
 use crate::cli::grant_widen::Widen;
 use crate::cli::manage::{Call, Common, segment};
 use crate::domain::mechanism::Mechanism;
+use crate::domain::privacy::RecipientDetail;
 use crate::domain::scope::Preset;
 
 #[derive(Debug, Subcommand)]
@@ -76,6 +77,9 @@ pub(super) struct NewGrant {
     /// A token opens one session, once
     #[arg(long)]
     pin_once: bool,
+    /// What the audit log tells of recipients: full, domain, digest or none
+    #[arg(long, value_parser = recipient_detail)]
+    audit_recipients: Option<RecipientDetail>,
     /// Life of a token in seconds
     #[arg(long)]
     token_ttl: Option<u32>,
@@ -147,6 +151,9 @@ impl NewGrant {
         if !self.mechanism.is_empty() {
             bounds.insert("mechanisms".to_owned(), json!(self.mechanism));
         }
+        if let Some(detail) = self.audit_recipients {
+            bounds.insert("audit_recipients".to_owned(), json!(detail));
+        }
         if self.pin_source || self.pin_once {
             let pin = json!({ "source": self.pin_source, "single_connection": self.pin_once });
             bounds.insert("pin".to_owned(), pin);
@@ -156,6 +163,11 @@ impl NewGrant {
             "token_ttl_secs": self.token_ttl, "session_ttl_secs": self.session_ttl, "expires_at": self.expires,
         }))
     }
+}
+
+fn recipient_detail(name: &str) -> Result<RecipientDetail, String> {
+    RecipientDetail::parse(name)
+        .ok_or_else(|| format!("there are {}", RecipientDetail::ALL.map(RecipientDetail::as_str).join(", ")))
 }
 
 fn mechanism(name: &str) -> Result<Mechanism, String> {

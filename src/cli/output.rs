@@ -25,7 +25,9 @@ pub(super) fn print(format: Format, answer: &Value) {
         Value::Object(members) => match listing(members) {
             Some(rows) => table(rows).iter().for_each(|line| out(line)),
             None => {
-                for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+                for (name, value) in
+                    members.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(Vec::new()))
+                {
                     match nested(value) {
                         Some(rows) => {
                             out(name);
@@ -88,6 +90,9 @@ fn plain(value: &Value) -> String {
         Value::Object(members) => {
             let pairs = members.iter().filter(|(_, value)| !value.is_null());
             pairs.map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
+        }
+        Value::Array(words) if words.iter().all(Value::is_string) => {
+            words.iter().map(plain).collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::address::{AddressPattern, MailAddress};
 use crate::domain::folder::{FolderPath, FolderPattern};
 use crate::domain::mechanism::Mechanism;
+use crate::domain::privacy::RecipientDetail;
 use crate::domain::session::Protocol;
 
 /// The limits inside a grant. A field that this version does not know makes the whole grant unreadable, and so without effect: a
@@ -41,6 +42,9 @@ pub struct Bounds {
     /// What ties a token to the tool that asked for it, where the tool can prove no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
+    /// What the audit log tells of recipients: `full`, `domain`, `digest` or `none`; `digest` when absent. It limits nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_recipients: Option<RecipientDetail>,
 }
 
 /// What ties a token to the tool that asked for it, where the tool can prove no key: less than a binding, and more than nothing.
@@ -89,7 +93,7 @@ impl Bounds {
     /// comparing entry by entry to see it.
     pub fn cover(&self, other: &Self, own: &MailAddress) -> bool {
         // Named one by one, so that a new bound cannot be forgotten here.
-        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin } = self;
+        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin, audit_recipients: _ } = self;
         let (pin, other_pin) = (pin.unwrap_or_default(), other.pin.unwrap_or_default());
         let own = vec![AddressPattern::Address(own.clone())];
         within(folders.as_deref(), other.folders.as_deref(), FolderPattern::covers)

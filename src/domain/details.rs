@@ -94,6 +94,7 @@ impl Bounds {
             }),
             mechanisms: self.mechanisms.clone(),
             pin: self.pin,
+            audit_recipients: self.audit_recipients,
         }
     }
 
@@ -152,6 +153,7 @@ mod tests {
     fn bounds() -> impl Strategy<Value = Bounds> {
         let lists = (patterns(&FOLDERS), patterns(&ADDRESSES), patterns(&ADDRESSES), protocols());
         lists.prop_map(|(folders, senders, recipients, protocols)| Bounds {
+            audit_recipients: None,
             pin: None,
             mechanisms: None,
             folders,

@@ -5,7 +5,7 @@ mod client_certificate;
 pub mod gatekeeper;
 pub mod imap;
 pub mod listener;
-
+mod reads;
 pub mod smtp;
 pub mod stream;
 pub mod tls;

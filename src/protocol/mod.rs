@@ -1,5 +1,6 @@
 //! Bytes ↔ commands and responses. Knows nothing of grants, and does no I/O.
 
 pub mod imap;
+pub mod message_id;
 pub mod sasl;
 pub mod smtp;

@@ -22,6 +22,7 @@ pub mod sessions;
 mod slots;
 mod tokens;
 mod view;
+mod who_read;
 
 #[cfg(test)]
 mod breaker_tests;
@@ -54,6 +55,7 @@ pub use crate::registry::secret_uses::{SecretUse, is_safe_to_retire};
 pub use crate::registry::sessions::{SessionHandle, Sessions};
 pub use crate::registry::tokens::{IssuedFilter, IssuedRecord};
 pub use crate::registry::view::Footing;
+pub use crate::registry::who_read::{MESSAGE_ID, Reading};
 
 use crate::audit::Audit;
 use crate::domain::clock::Clock;

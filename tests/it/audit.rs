@@ -222,13 +222,19 @@ fn required(code: &str) -> &'static [&'static str] {
         "token.issued" => &["client_id", "mailbox_id", "grant_id", "source", "request_id"],
         "token.refused" | "revoked" => &["source", "request_id"],
         "token.revoked" => &["client_id", "mailbox_id", "source", "request_id"],
-        "login.refused" => &["source"],
+        "login.refused" => &["source", "verdict_id"],
         "token.exposed" => &["client_id", "source"],
         "session.killed" => &["session_id", "source", "request_id"],
         "command.denied" => &["client_id", "mailbox_id", "grant_id", "session_id", "verdict_id", "source"],
-        "credential.used" | "login.accepted" | "session.ended" | "message.submitted" | "message.indeterminate" => {
-            &["client_id", "mailbox_id", "grant_id", "session_id", "source"]
-        }
+        "messages.read"
+        | "messages.changed"
+        | "folder.changed"
+        | "folder.visited"
+        | "credential.used"
+        | "login.accepted"
+        | "session.ended"
+        | "message.submitted"
+        | "message.indeterminate" => &["client_id", "mailbox_id", "grant_id", "session_id", "source"],
         other => panic!("say here what records of {other} must name"),
     }
 }
@@ -274,6 +280,9 @@ fn everything_happens(stage: &mut Stage) {
     let token = gateway.token(&tool, ADDRESS);
     let mut imap = gateway.imap_session(ADDRESS, &token);
     imap.command_ok("a", "SELECT INBOX");
+    imap.command_ok("c", "FETCH * BODY[]");
+    imap.command_ok("d", r"STORE * +FLAGS (\Seen)");
+    imap.command_ok("e", "SUBSCRIBE INBOX");
     assert!(imap.command("b", "EXPUNGE").last().is_some_and(|line| line.contains("NOPERM")));
     let listed = json(gateway.manage_ok(&["session", "list", "--format", "json"], b""));
     gateway.manage_ok(&["session", "kill", listed["sessions"][0]["id"].as_str().expect("an id")], b"");

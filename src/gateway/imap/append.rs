@@ -1,11 +1,14 @@
 //! APPEND: decided before a single octet of the message is taken, then streamed.
 
+use imap_codec::imap_types::command::CommandBody;
+
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, relay, upstream_lost};
 use crate::policy::Denial;
 use crate::policy::imap::decide;
 use crate::protocol::imap::command;
 use crate::protocol::imap::framing::Literal;
+use crate::protocol::message_id::HeaderScan;
 
 /// Longest message that may be added, in octets.
 const MAX_MESSAGE: u64 = 150 * 1024 * 1024;
@@ -28,6 +31,10 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
             return desk.deny(tag, &denial).await;
         }
     };
+    let target = match permit.get() {
+        CommandBody::Append { mailbox, .. } => mailbox.clone(),
+        _ => return desk.bad(tag).await,
+    };
     let ours = desk.tag();
     let waits = !desk.has_literal_plus();
     let fragments =
@@ -38,16 +45,19 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     if literal.is_sync {
         desk.client.send(b"+ OK\r\n").await?;
     }
-    let mut rest = literal.length;
+    let (mut rest, mut header) = (literal.length, HeaderScan::default());
     while rest > 0 {
         let chunk = desk.client.some(rest).await?;
         rest -= chunk.len() as u64;
+        header.feed(&chunk);
         desk.upstream.queue(&chunk).await.map_err(|_| upstream_lost())?;
     }
     // One message a command: MULTIAPPEND is not offered, and what else could follow is not understood.
     if !desk.client.line(2).await?.is_empty() {
         return Err(End::Bye("only one message may be appended at a time".to_owned()));
     }
+    let event = desk.added(&target, literal.length, &header.finish());
+    desk.begin(event).await?;
     desk.upstream.send(b"\r\n").await.map_err(|_| upstream_lost())?;
     relay::answer(desk, tag, &ours).await.map(drop)
 }

@@ -11,6 +11,7 @@ use crate::protocol::imap::command;
 const MAX_LINE: usize = 64;
 
 pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<CommandBody<'static>>) -> Result<(), End> {
+    desk.settle_all().await?;
     let ours = desk.tag();
     let fragments = command::serialise(&ours, permit.into_inner()).ok_or_else(upstream_lost)?;
     if !desk.send_upstream(tag, &ours, fragments).await? || !relay::continuation(desk, tag, &ours).await? {

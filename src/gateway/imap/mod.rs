@@ -5,6 +5,7 @@ mod auth;
 mod capability;
 mod idle;
 mod input;
+mod records;
 mod relay;
 mod session;
 

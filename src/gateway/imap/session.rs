@@ -4,10 +4,12 @@ use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Recording;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::{End, append, capability, idle, last_word, relay, say_goodbye, upstream_lost};
+use crate::gateway::reads::Reads;
 use crate::policy::imap::{State, decide, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::{command, framing, response};
@@ -29,6 +31,10 @@ pub(super) struct Desk {
     pub(super) is_selected: bool,
     /// Whether the tool is in the middle of a response: then there is no room for a last word.
     pub(super) mid_response: bool,
+    /// What was delivered of the folder that is open.
+    pub(super) reads: Reads,
+    /// Records that the next tagged answer waits for.
+    pub(super) pending: Vec<Recording>,
     next_tag: u64,
     bad: u32,
 }
@@ -51,6 +57,8 @@ pub(super) async fn run(
         state: State::default(),
         is_selected: false,
         mid_response: false,
+        reads: Reads::default(),
+        pending: Vec::new(),
         next_tag: 0,
         bad: 0,
     };
@@ -71,6 +79,7 @@ pub(super) async fn run(
     let end = if desk.mid_response { End::Quiet } else { end };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), desk.upstream.send(b"w9 LOGOUT\r\n")).await;
     say_goodbye(&mut desk.client, end).await;
+    desk.last_records().await;
     desk.gatekeeper.close(desk.session, reason).await;
 }
 
@@ -130,9 +139,17 @@ impl Desk {
                 continue;
             }
             self.client.flush().await?;
+            let due = self.reads.due();
+            let is_due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 filled = self.client.fill() => filled?,
                 filled = self.upstream.fill() => filled.map_err(|_| upstream_lost())?,
+                () = is_due => self.settle_all().await?,
             }
         };
         let Some((tag, _)) = framing::split_tag(&line) else { return self.bad("*").await };
@@ -175,6 +192,7 @@ impl Desk {
             CommandBody::Id { .. } => self.answer(&format!("* ID NIL\r\n{tag} OK done")).await,
             CommandBody::Enable { .. } => self.answer(&format!("* ENABLED\r\n{tag} OK done")).await,
             CommandBody::Logout => {
+                self.settle_all().await?;
                 self.answer(&format!("* BYE see you\r\n{tag} OK done")).await?;
                 Err(End::Quiet)
             }
@@ -245,6 +263,14 @@ impl Desk {
             self.is_selected = true;
             self.state.is_read_write = is_read_write;
         }
+        let noted = self.note(&body).await?;
+        match &body {
+            CommandBody::Select { mailbox } | CommandBody::Examine { mailbox } => {
+                let mailbox = mailbox.clone();
+                self.leave(Some(&mailbox)).await?;
+            }
+            _ => self.ask_for_uids(&mut body),
+        }
         let ours = self.tag();
         let fragments = command::serialise(&ours, body).ok_or_else(upstream_lost)?;
         if !self.send_upstream(tag, &ours, fragments).await? {
@@ -253,8 +279,15 @@ impl Desk {
         let is_ok = relay::answer(self, tag, &ours).await?;
         if (opened.is_some() && !is_ok) || (closes && is_ok) {
             self.is_selected = false;
+            if opened.is_some() {
+                self.reads.open(String::new());
+            }
+            self.leave(None).await?;
         }
-        Ok(())
+        match noted {
+            Some(event) if !is_ok => self.failed(event).await,
+            _ => Ok(()),
+        }
     }
 
     /// Sends fragments, waiting where a literal has to be waited for. `false` when the upstream refused before the end; the tool has

@@ -6,6 +6,7 @@ use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
 use crate::gateway::smtp::session::Desk;
 use crate::gateway::smtp::{End, next_line, refusal_reply};
 use crate::policy::{Denial, smtp};
+use crate::protocol::message_id::canonical;
 use crate::upstream::smtp::{BLOCK_TIMEOUT, DATA_TIMEOUT, DOT_TIMEOUT, reply};
 use crate::upstream::wire::{Wire, WireError};
 
@@ -75,10 +76,13 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
         next = message_line(desk).await?;
     }
     let recipients = desk.recipients.take().unwrap_or_default();
+    let told = std::mem::take(&mut desk.told);
+    let digests: Vec<String> = canonical(&message_id).iter().map(|id| desk.gatekeeper.message_digest(id)).collect();
     let event = |code, outcome| {
         desk.gatekeeper
             .session_event(&desk.session.info, code, outcome)
-            .detail("message_id", message_id.clone())
+            .list("message_ids", &digests)
+            .list("to", &told)
             .detail("recipients", recipients.to_string())
             .detail("bytes", size.to_string())
     };

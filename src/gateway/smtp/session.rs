@@ -25,12 +25,14 @@ pub(super) struct Desk {
     pub(super) upstream: Option<Connection>,
     /// Recipients taken by the upstream; `None`: no transaction.
     pub(super) recipients: Option<u32>,
+    /// What the record of the message tells of them.
+    pub(super) told: Vec<String>,
     bad: u32,
 }
 
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
     let mut ended = session.ended();
-    let mut desk = Desk { gatekeeper, session, client, upstream: None, recipients: None, bad: 0 };
+    let mut desk = Desk { gatekeeper, session, client, upstream: None, recipients: None, told: Vec::new(), bad: 0 };
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
@@ -155,6 +157,7 @@ impl Desk {
                 }
                 if self.pass_on(format!("MAIL FROM:<{}>", permit.get()), "2.1.0 sender OK").await? {
                     self.recipients = Some(0);
+                    self.told.clear();
                 }
                 Ok(())
             }
@@ -178,8 +181,10 @@ impl Desk {
         };
         match smtp::recipient(&self.session.rights, address) {
             Ok(permit) => {
+                let told = self.gatekeeper.recipient(&self.session, permit.get());
                 if self.pass_on(format!("RCPT TO:<{}>", permit.get()), "2.1.5 recipient OK").await? {
                     self.recipients = Some(taken + 1);
+                    self.told.extend(told);
                 }
                 Ok(())
             }

@@ -13,6 +13,7 @@ mod mailboxes;
 mod operators;
 mod sessions;
 mod tokens;
+mod who_read;
 
 pub(super) use asker::Asker;
 
@@ -52,6 +53,7 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(keys::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
+        .routes(routes!(who_read::who_read))
         .routes(routes!(checkpoints::export))
         .routes(routes!(checkpoints::key))
         .layer(Extension(Arc::new(Throttle::default())))
