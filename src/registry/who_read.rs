@@ -2,9 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use crate::audit::record::Record;
 use crate::crypto::encoding::hex;
 use crate::domain::id::MailboxId;
@@ -18,12 +15,11 @@ pub const MESSAGE_ID: &str = "message-id";
 const MAX_PLACES: usize = 100;
 
 /// One delivery of the message to a tool, or its way in.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug)]
 pub struct Reading {
     /// The event that tells it.
     pub seq: i64,
     /// When.
-    #[schema(format = DateTime)]
     pub at: String,
     /// The client's name, or its id when it is gone.
     pub client: String,

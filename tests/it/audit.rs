@@ -280,9 +280,7 @@ fn everything_happens(stage: &mut Stage) {
     let token = gateway.token(&tool, ADDRESS);
     let mut imap = gateway.imap_session(ADDRESS, &token);
     imap.command_ok("a", "SELECT INBOX");
-    imap.command_ok("c", "FETCH * BODY[]");
-    imap.command_ok("d", r"STORE * +FLAGS (\Seen)");
-    imap.command_ok("e", "SUBSCRIBE INBOX");
+    work(&mut imap);
     assert!(imap.command("b", "EXPUNGE").last().is_some_and(|line| line.contains("NOPERM")));
     let listed = json(gateway.manage_ok(&["session", "list", "--format", "json"], b""));
     gateway.manage_ok(&["session", "kill", listed["sessions"][0]["id"].as_str().expect("an id")], b"");
@@ -331,6 +329,14 @@ fn everything_happens(stage: &mut Stage) {
     for mailbox in listed["mailboxes"].as_array().expect("mailboxes") {
         stage.gateway.manage_ok(&["mailbox", "remove", mailbox["id"].as_str().expect("an id")], b"");
     }
+}
+
+/// Reads, changes, and makes folders.
+fn work(imap: &mut Wire) {
+    imap.command_ok("c", "APPEND INBOX {10+}\r\nSubject: x");
+    imap.command_ok("c", "FETCH * BODY[]");
+    imap.command_ok("d", r"STORE * +FLAGS (\Seen)");
+    imap.command_ok("e", "SUBSCRIBE INBOX");
 }
 
 fn submit(gateway: &Gateway, address: &str, token: &str, expected: &str) {

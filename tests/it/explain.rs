@@ -103,6 +103,7 @@ fn every_rule_of_imap_explains_itself_and_the_proposed_command_lets_it_through()
     assert!(table.lines().any(|line| line.starts_with("remedy ")) && table.contains("admin"), "{table}");
 
     // What is proposed does it.
+    imap.command_ok("s", "SELECT INBOX");
     for (command, after) in [(r"STORE 1 +FLAGS (\Seen)", "mail.flag"), ("EXAMINE Secret", "Secret")] {
         let told = explained(&scene, &verdict(&imap.command("t", command).pop().expect("an answer")));
         let line = told["command"].as_str().expect("a command").to_owned();
@@ -115,7 +116,9 @@ fn every_rule_of_imap_explains_itself_and_the_proposed_command_lets_it_through()
         imap.command_ok("s", "SELECT INBOX");
         let answer = imap.command("t", command).pop().expect("an answer");
         assert!(!answer.contains("vrd_"), "{command} is refused still: {answer}");
+        imap.command_ok("s", "SELECT INBOX");
     }
+    imap.command_ok("s", "SELECT INBOX");
     let full = explained(&scene, &verdict(&imap.command("t", "EXPUNGE").pop().expect("an answer")));
     assert_eq!(full["presets"], json!(["full"]), "{full}");
 }
@@ -142,12 +145,11 @@ fn every_rule_of_submission_explains_itself() {
     refused("DATA", "354");
     let twice = format!("From: {ADDRESS}\r\nFrom: {ADDRESS}\r\n\r\nx\r\n.");
     walk(&scene, &refused(&twice, "550"), "sender", "header", "DATA", "once");
-    for (from, rule, remedy) in [("boss@example.test", "header-sender", "boss@")] {
-        refused(&format!("MAIL FROM:<{ADDRESS}>"), "250");
-        refused("RCPT TO:<b@else.test>", "250");
-        refused("DATA", "354");
-        walk(&scene, &refused(&format!("From: {from}\r\n\r\nx\r\n."), "550"), "sender", rule, "DATA", remedy);
-    }
+    refused(&format!("MAIL FROM:<{ADDRESS}>"), "250");
+    refused("RCPT TO:<b@else.test>", "250");
+    refused("DATA", "354");
+    let forged = refused("From: boss@example.test\r\n\r\nx\r\n.", "550");
+    walk(&scene, &forged, "sender", "header-sender", "DATA", "boss@");
     let reader = tool(&scene, "reader", &["--preset", "backup"]);
     let token = scene.gateway.token(&reader, ADDRESS);
     let mut smtp = self::smtp(&scene, &token);

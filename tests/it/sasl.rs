@@ -297,6 +297,7 @@ fn gw_08_failures_look_alike_and_the_third_is_the_last_on_smtp() {
     let answers: BTreeSet<String> = attempts
         .iter()
         .map(|attempt| Door::open(&scene, false).log_in("PLAIN", std::slice::from_ref(attempt), true))
+        .map(|answer| without_verdict(&answer))
         .collect();
     assert_eq!(answers.len(), 1, "{answers:?}");
     let reasons = scene.gateway.audit().iter().filter(|event| event["code"] == "login.refused").count();

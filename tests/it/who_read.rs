@@ -190,7 +190,7 @@ fn a_sent_message_shows_who_sent_it_and_of_its_recipients_what_the_grant_says() 
     for (setting, expected) in
         [("full", Some(ADDRESS)), ("domain", Some("@example.test")), ("none", None), ("digest", None), ("", None)]
     {
-        let name = format!("sender {setting}");
+        let name = format!("sender-{setting}");
         let tool = stage.gateway.add_client(&name);
         let mut add = vec!["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS, "--preset", "marketing"];
         if !setting.is_empty() {

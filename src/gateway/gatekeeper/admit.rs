@@ -4,6 +4,7 @@ use crate::domain::bounds::Bounds;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
 use crate::domain::id::{SessionId, VerdictId};
+use crate::domain::mechanism::Mechanism;
 use crate::domain::session::{Protocol, SessionInfo};
 use crate::domain::token::Claims;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
@@ -36,17 +37,30 @@ impl Gatekeeper {
     /// Lets a tool in, or not. Bad token, unknown mailbox, missing grant and wrong network give the same refusal (GW-08); the
     /// difference is in the audit log.
     pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<Session, Refusal> {
-        let (reason, rule, claims) = match self.examine(attempt, protocol, peer).await {
-            Ok((claims, admitted)) => return self.let_in(attempt, protocol, peer, &claims, admitted).await,
-            Err(Doubt::Failed(refusal)) => return Err(refusal),
-            Err(Doubt::Refused { reason, rule, claims }) => (reason, rule, claims),
+        match self.examine(attempt, protocol, peer).await {
+            Ok((claims, admitted)) => self.let_in(attempt, protocol, peer, &claims, admitted).await,
+            Err(doubt) => Err(self.turn_away(doubt, Some(attempt.mechanism), protocol, peer).await),
+        }
+    }
+
+    /// What a tool is told whose login cannot be read: the same as of a token that is none.
+    pub async fn unread(&self, mechanism: Option<Mechanism>, protocol: Protocol, peer: &Peer) -> Refusal {
+        let reason = "the message is malformed".to_owned();
+        let doubt = Doubt::Refused { reason, rule: LoginRule::plain("token"), claims: None };
+        self.turn_away(doubt, mechanism, protocol, peer).await
+    }
+
+    async fn turn_away(&self, doubt: Doubt, mechanism: Option<Mechanism>, protocol: Protocol, peer: &Peer) -> Refusal {
+        let (reason, rule, claims) = match doubt {
+            Doubt::Failed(refusal) => return refusal,
+            Doubt::Refused { reason, rule, claims } => (reason, rule, claims),
         };
         let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
         let mut event = AuditEvent::new(EventCode::LoginRefused, Actor::Anonymous, Outcome::Denied)
             .verdict(&verdict)
             .source(peer.address.ip())
             .detail("protocol", protocol.as_str())
-            .detail("mechanism", attempt.mechanism.as_str())
+            .detail("mechanism", mechanism.map_or("LOGIN", Mechanism::as_str))
             .detail("asked", "login")
             .detail("rule", rule.rule)
             .detail("reason", reason);
@@ -56,10 +70,12 @@ impl Gatekeeper {
         if let Some(object) = rule.object {
             event = event.detail("object", object);
         }
-        self.record(event).await?;
+        if let Err(refusal) = self.record(event).await {
+            return refusal;
+        }
         // The same words for every reason, and an id that tells the tool nothing.
         let fault = Fault::Unauthenticated;
-        Err(Refusal { fault, text: format!("{} (verdict {verdict})", fault.public()) })
+        Refusal { fault, text: format!("{} (verdict {verdict})", fault.public()) }
     }
 
     /// Which rule refuses a token that was verified.

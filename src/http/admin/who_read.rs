@@ -26,11 +26,47 @@ pub(super) struct Asked {
     limit: Option<u32>,
 }
 
+/// One delivery of the message to a tool, or its way in.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reading)]
+pub(super) struct View {
+    /// The event that tells it.
+    seq: i64,
+    /// When.
+    #[schema(format = DateTime)]
+    at: String,
+    /// The client's name, or its id when it is gone.
+    client: String,
+    /// The client's id.
+    client_id: String,
+    /// The mailbox's address, or its id when it is gone.
+    mailbox: String,
+    /// The session.
+    session_id: String,
+    /// Where the tool came from.
+    source: String,
+    /// The folder; `null`: it was sent.
+    folder: Option<String>,
+    /// The UID, where it is known.
+    uid: Option<u32>,
+    /// `header` or `body` was read; it was `added` or `sent`.
+    what: String,
+    /// How many octets of it.
+    bytes: u64,
+}
+
+impl From<Reading> for View {
+    fn from(reading: Reading) -> Self {
+        let Reading { seq, at, client, client_id, mailbox, session_id, source, folder, uid, what, bytes } = reading;
+        Self { seq, at, client, client_id, mailbox, session_id, source, folder, uid, what, bytes }
+    }
+}
+
 /// Who has read it, in the order of the audit log.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Readings)]
 pub(super) struct List {
-    readings: Vec<Reading>,
+    readings: Vec<View>,
 }
 
 /// Who has read, added or sent a message
@@ -51,5 +87,6 @@ pub(super) async fn who_read(caller: Caller<Readers>, Query(asked): Query<Asked>
     };
     let most = usize::try_from(limit).unwrap_or(1000);
     let after = asked.after.unwrap_or(0);
-    Ok(Json(List { readings: registry.who_read(&asked.message_id, mailbox.as_ref(), after, most).await? }))
+    let readings = registry.who_read(&asked.message_id, mailbox.as_ref(), after, most).await?;
+    Ok(Json(List { readings: readings.into_iter().map(View::from).collect() }))
 }
