@@ -9,7 +9,6 @@ use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
 use crate::domain::event::{AuditEvent, EventCode, Outcome};
 use crate::gateway::imap::End;
 use crate::gateway::imap::session::Desk;
-use crate::policy::imap::State;
 use crate::protocol::imap::command::{mailbox_name, name};
 
 impl Desk {
@@ -149,7 +148,6 @@ impl Desk {
         if self.leave(None).await.is_err() {
             tracing::error!(session = %self.session.info.id, "the last reads of a session could not be recorded");
         }
-        self.state = State::default();
     }
 }
 
