@@ -202,6 +202,19 @@ impl Audit {
         rows.iter().map(|row| Record::from_row(row).map_err(AuditError::from)).collect()
     }
 
+    /// Records of mail that was read, added or sent whose details hold `word`, 1,000 at most. `%` and `_` in it stand for more.
+    pub async fn mentions(
+        &self,
+        after_seq: i64,
+        mailbox: Option<&MailboxId>,
+        word: &str,
+    ) -> Result<Vec<Record>, AuditError> {
+        let pattern = format!("%{word}%");
+        let args = [after_seq.into(), mailbox.map(MailboxId::as_str).into(), pattern.as_str().into(), 1000_i64.into()];
+        let rows = self.store.rows(sql::EVENT_MENTIONS, &args).await?;
+        rows.iter().map(|row| Record::from_row(row).map_err(AuditError::from)).collect()
+    }
+
     /// The record that tells of a verdict.
     pub async fn find_verdict(&self, verdict: &VerdictId) -> Result<Option<Record>, AuditError> {
         let filter = Filter { verdict: Some(verdict.clone()), limit: 1, ..Filter::default() };

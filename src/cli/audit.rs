@@ -19,6 +19,20 @@ pub(super) enum Audit {
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// Who has read, added or sent a message
+    WhoRead {
+        /// Its Message-ID, with or without angle brackets
+        message_id: String,
+        /// Only in this mailbox: id or address
+        #[arg(long)]
+        mailbox: Option<String>,
+        /// Only events after this number
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+        /// At most so many
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     #[command(flatten)]
     File(FileCommand),
 }
@@ -29,6 +43,15 @@ impl Audit {
         match self {
             Self::List { after, limit } => {
                 Api::new(&common.target)?.call(Method::GET, &format!("/audit?after={after}&limit={limit}"), None).await
+            }
+            Self::WhoRead { message_id, mailbox, after, limit } => {
+                let mut query = form_urlencoded::Serializer::new(String::new());
+                query.append_pair("message_id", &message_id);
+                if let Some(mailbox) = mailbox {
+                    query.append_pair("mailbox", &mailbox);
+                }
+                query.append_pair("after", &after.to_string()).append_pair("limit", &limit.to_string());
+                Api::new(&common.target)?.call(Method::GET, &format!("/audit/who-read?{}", query.finish()), None).await
             }
             Self::File(FileCommand::Export { output }) => {
                 audit_offline::export(&Api::new(&common.target)?, output.as_deref()).await?;

@@ -5,9 +5,12 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use crate::cli::api::Api;
 use crate::cli::budget;
-use crate::cli::manage::{Call, segment};
+use crate::cli::grant_widen::Widen;
+use crate::cli::manage::{Call, Common, segment};
 use crate::domain::mechanism::Mechanism;
+use crate::domain::privacy::RecipientDetail;
 use crate::domain::scope::Preset;
 
 #[derive(Debug, Subcommand)]
@@ -18,7 +21,9 @@ pub(super) enum Grant {
     List,
     /// One grant
     Show { id: String },
-    /// Why a command was refused, or what it would get
+    /// Add scopes, or entries to its lists
+    Widen(Widen),
+    /// What was asked, which rule refused it, what would let it through and who may give that
     Explain {
         /// The verdict id of a refusal
         #[arg(long, conflicts_with_all = ["client", "mailbox", "command"])]
@@ -80,6 +85,9 @@ pub(super) struct NewGrant {
     /// sessions=NUMBER at a time; may be repeated
     #[arg(long, value_name = "NAME=NUMBER/SPAN", value_parser = budget::limit)]
     budget: Vec<budget::Limit>,
+    /// What the audit log tells of recipients: full, domain, digest or none
+    #[arg(long, value_parser = recipient_detail)]
+    audit_recipients: Option<RecipientDetail>,
     /// Life of a token in seconds
     #[arg(long)]
     token_ttl: Option<u32>,
@@ -92,9 +100,19 @@ pub(super) struct NewGrant {
 }
 
 impl Grant {
-    /// The call that it stands for.
-    pub(super) fn call(self) -> anyhow::Result<Call> {
+    /// Does it.
+    pub(super) async fn run(self, common: &Common) -> anyhow::Result<Value> {
+        let api = Api::new(&common.target)?;
+        if let Self::Widen(widen) = self {
+            return widen.run(&api).await;
+        }
+        let (method, path, body) = self.call()?;
+        api.call(method, &path, body).await
+    }
+
+    fn call(self) -> anyhow::Result<Call> {
         Ok(match self {
+            Self::Widen(_) => anyhow::bail!("it takes more than one call"),
             Self::Add(new) => (Method::POST, "/grants".to_owned(), Some(new.body()?)),
             Self::List => (Method::GET, "/grants".to_owned(), None),
             Self::Show { id } => (Method::GET, format!("/grants/{}", segment(&id)), None),
@@ -144,6 +162,9 @@ impl NewGrant {
         if !self.budget.is_empty() {
             bounds.insert("budgets".to_owned(), budget::bound(&self.budget)?);
         }
+        if let Some(detail) = self.audit_recipients {
+            bounds.insert("audit_recipients".to_owned(), json!(detail));
+        }
         if self.pin_source || self.pin_once {
             let pin = json!({ "source": self.pin_source, "single_connection": self.pin_once });
             bounds.insert("pin".to_owned(), pin);
@@ -156,6 +177,11 @@ impl NewGrant {
             "token_ttl_secs": self.token_ttl, "session_ttl_secs": self.session_ttl, "expires_at": self.expires,
         }))
     }
+}
+
+fn recipient_detail(name: &str) -> Result<RecipientDetail, String> {
+    RecipientDetail::parse(name)
+        .ok_or_else(|| format!("there are {}", RecipientDetail::ALL.map(RecipientDetail::as_str).join(", ")))
 }
 
 fn mechanism(name: &str) -> Result<Mechanism, String> {

@@ -122,7 +122,10 @@ pub(super) async fn execute(command: Manage) -> anyhow::Result<()> {
     let (common, call): (Common, Call) = match command {
         Manage::Mailbox { command, common } => (common, command.call()?),
         Manage::Client { command, common } => (common, command.call()?),
-        Manage::Grant { command, common } => (common, command.call()?),
+        Manage::Grant { command, common } => {
+            print(common.format, &command.run(&common).await?);
+            return Ok(());
+        }
         Manage::Operator { command, common } => (common, command.call()),
         Manage::Session { command, common } => (common, command.call()),
         Manage::Revoke { revoke, common } => (common, revoke.call()),

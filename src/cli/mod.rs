@@ -10,6 +10,7 @@ mod client;
 mod client_auth;
 mod freeze;
 mod grant;
+mod grant_widen;
 mod key;
 mod mailbox;
 mod manage;

@@ -25,7 +25,9 @@ pub(super) fn print(format: Format, answer: &Value) {
         Value::Object(members) => match listing(members) {
             Some(rows) => table(rows).iter().for_each(|line| out(line)),
             None => {
-                for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+                for (name, value) in
+                    members.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(Vec::new()))
+                {
                     match nested(value) {
                         Some(rows) => {
                             out(name);
@@ -93,6 +95,9 @@ fn plain(value: &Value) -> String {
             });
             told.collect::<Vec<_>>().join(" ")
         }
+        Value::Array(words) if words.iter().all(Value::is_string) => {
+            words.iter().map(plain).collect::<Vec<_>>().join(", ")
+        }
         other => other.to_string(),
     }
 }
@@ -105,7 +110,7 @@ mod tests {
     fn what_belongs_to_a_member_stands_in_brackets() {
         let bounds =
             json!({ "budgets": { "bytes": { "day": 9, "hour": 1 }, "sessions": 2 }, "folders": ["A"], "pin": null });
-        assert_eq!(super::plain(&bounds), r#"budgets=(bytes=(day=9 hour=1) sessions=2) folders=["A"]"#);
+        assert_eq!(super::plain(&bounds), "budgets=(bytes=(day=9 hour=1) sessions=2) folders=A");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::domain::address::{AddressPattern, MailAddress};
 use crate::domain::budget::Budgets;
 use crate::domain::folder::{FolderPath, FolderPattern};
 use crate::domain::mechanism::Mechanism;
+use crate::domain::privacy::RecipientDetail;
 use crate::domain::session::Protocol;
 
 /// The limits inside a grant. A field that this version does not know makes the whole grant unreadable, and so without effect: a
@@ -48,6 +49,9 @@ pub struct Bounds {
     /// How much may be used up, and how many sessions there may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budgets: Option<Budgets>,
+    /// What the audit log tells of recipients: `full`, `domain`, `digest` or `none`; `digest` when absent. It limits nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_recipients: Option<RecipientDetail>,
 }
 
 /// What DELE does in POP3.
@@ -117,7 +121,18 @@ impl Bounds {
     /// comparing entry by entry to see it.
     pub fn cover(&self, other: &Self, own: &MailAddress) -> bool {
         // Named one by one, so that a new bound cannot be forgotten here.
-        let Self { folders, senders, recipients, networks, protocols, mechanisms, pin, pop3_delete, budgets } = self;
+        let Self {
+            folders,
+            senders,
+            recipients,
+            networks,
+            protocols,
+            mechanisms,
+            pin,
+            pop3_delete,
+            budgets,
+            audit_recipients: _,
+        } = self;
         let (pin, other_pin) = (pin.unwrap_or_default(), other.pin.unwrap_or_default());
         let own = vec![AddressPattern::Address(own.clone())];
         within(folders.as_deref(), other.folders.as_deref(), FolderPattern::covers)

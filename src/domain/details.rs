@@ -106,6 +106,7 @@ impl Bounds {
                 (Some(granted), Some(asked)) => Some(granted.narrow(&asked)),
                 (granted, asked) => granted.or(asked),
             },
+            audit_recipients: self.audit_recipients,
         }
     }
 
@@ -164,6 +165,7 @@ mod tests {
     fn bounds() -> impl Strategy<Value = Bounds> {
         let lists = (patterns(&FOLDERS), patterns(&ADDRESSES), patterns(&ADDRESSES), protocols());
         lists.prop_map(|(folders, senders, recipients, protocols)| Bounds {
+            audit_recipients: None,
             pin: None,
             mechanisms: None,
             pop3_delete: None,

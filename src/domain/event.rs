@@ -95,6 +95,14 @@ codes! {
     BudgetExhausted = "budget.exhausted";
     /// A token or password was presented without TLS and must be taken for known to others (GW-03).
     TokenExposed = "token.exposed";
+    /// Content of messages was delivered to a tool. Durable within a second, or when the folder is left or 200 are delivered.
+    MessagesRead = "messages.read";
+    /// Messages were flagged, copied, moved, added or removed. Durable before the tool hears that it is done.
+    MessagesChanged = "messages.changed";
+    /// A folder was made, renamed, removed, subscribed to or no more. Durable before the tool hears that it is done.
+    FolderChanged = "folder.changed";
+    /// A tool has left a folder; carries how much it looked at there. A crash loses those of the folders that are open.
+    FolderVisited = "folder.visited";
     /// A message was accepted by the upstream.
     MessageSubmitted = "message.submitted";
     /// A message was handed over and the upstream's answer never came (SM-10).
@@ -161,6 +169,9 @@ impl Outcome {
     }
 }
 
+/// Longest list in a record, in octets.
+const MAX_LIST: usize = 16 * 1024;
+
 /// One entry to be recorded. Sequence number, time and hash are added by the recorder. Nothing secret may be put into `detail`.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
@@ -184,7 +195,7 @@ pub struct AuditEvent {
     pub verdict_id: Option<VerdictId>,
     /// Where the request came from.
     pub source: Option<IpAddr>,
-    /// Further facts, by name. Names are `snake_case`; values are at most 512 bytes (longer ones are cut).
+    /// Further facts, by name. Names are `snake_case`; values are at most 512 bytes, lists 16 KiB (longer ones are cut).
     pub detail: BTreeMap<&'static str, String>,
 }
 
@@ -261,15 +272,22 @@ impl AuditEvent {
 
     /// Adds a fact.
     #[must_use]
-    pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        let mut value = value.into();
-        if value.len() > 512 {
-            let mut end = 512;
-            while !value.is_char_boundary(end) {
-                end -= 1;
-            }
-            value.truncate(end);
+    pub fn detail(self, name: &'static str, value: impl Into<String>) -> Self {
+        self.cut(name, value.into(), 512)
+    }
+
+    /// Adds a list of things, which may be longer: its words are separated by spaces.
+    #[must_use]
+    pub fn list(self, name: &'static str, words: &[String]) -> Self {
+        self.cut(name, words.join(" "), MAX_LIST)
+    }
+
+    fn cut(mut self, name: &'static str, mut value: String, most: usize) -> Self {
+        let mut end = value.len().min(most);
+        while !value.is_char_boundary(end) {
+            end -= 1;
         }
+        value.truncate(end);
         self.detail.insert(name, value);
         self
     }

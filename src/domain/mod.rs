@@ -20,6 +20,7 @@ pub mod id;
 pub mod mailbox;
 pub mod mechanism;
 pub mod operator;
+pub mod privacy;
 pub mod scope;
 pub mod secret;
 pub mod session;

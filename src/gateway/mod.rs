@@ -7,6 +7,7 @@ pub mod imap;
 pub mod listener;
 pub mod places;
 pub mod pop3;
+mod reads;
 pub mod smtp;
 pub mod stream;
 pub mod tls;

@@ -4,6 +4,7 @@ pub mod budget;
 mod freeze;
 pub mod imap;
 pub mod pop3;
+pub mod remedy;
 pub mod smtp;
 
 use crate::domain::address::MailAddress;
@@ -49,6 +50,8 @@ pub struct Denial {
     pub needs: Option<Scope>,
     /// What was asked, without content.
     pub asked: String,
+    /// The folder or address that it was asked for, where the rule is about one.
+    pub object: Option<String>,
     /// Words for the tool.
     pub text: String,
 }
@@ -62,6 +65,7 @@ impl Denial {
             rule: "scope",
             needs: Some(needs),
             asked: asked.to_owned(),
+            object: None,
             text: format!("{asked} needs the scope {needs}"),
         }
     }
@@ -71,7 +75,27 @@ impl Denial {
     }
 
     fn rule(rule: &'static str, asked: &str, text: &str) -> Self {
-        Self { rule, needs: None, asked: asked.to_owned(), text: text.to_owned() }
+        Self { rule, needs: None, asked: asked.to_owned(), object: None, text: text.to_owned() }
+    }
+
+    fn about(mut self, object: impl Into<String>) -> Self {
+        self.object = Some(object.into());
+        self
+    }
+
+    /// More octets than are taken at once.
+    pub fn size(asked: &str, text: &str) -> Self {
+        Self::rule("size", asked, text)
+    }
+
+    /// More recipients than one message may have.
+    pub fn recipient_count(text: &str) -> Self {
+        Self::rule("recipient-count", "RCPT TO", text)
+    }
+
+    /// A header that two readers could read differently.
+    pub fn header(text: &str) -> Self {
+        Self::rule("header", "DATA", text)
     }
 }
 

@@ -17,7 +17,10 @@ pub fn open(rights: &Rights) -> Result<Permit<Open>, Denial> {
     }
     match FolderPath::from_name("INBOX", None) {
         Some(inbox) if rights.bounds.allow_folder(&inbox) => Ok(Permit(Open)),
-        _ => Err(Denial::rule("folder", asked, "POP3 serves INBOX, which lies outside the grant's bounds")),
+        _ => {
+            let text = "POP3 serves INBOX, which lies outside the grant's bounds";
+            Err(Denial::rule("folder", asked, text).about("INBOX"))
+        }
     }
 }
 

@@ -12,8 +12,10 @@ pub fn sender(rights: &Rights, address: Option<MailAddress>) -> Result<Permit<Ma
     }
     match address {
         Some(address) if rights.bounds.allow_sender(&address, &rights.mailbox) => Ok(Permit(address)),
-        Some(_) => Err(Denial::rule("sender", asked, "the sender lies outside the grant's bounds")),
-        None => Err(Denial::rule("sender", asked, "the null sender is not permitted")),
+        Some(address) => {
+            Err(Denial::rule("sender", asked, "the sender lies outside the grant's bounds").about(address.to_string()))
+        }
+        None => Err(Denial::rule("null-sender", asked, "the null sender is not permitted")),
     }
 }
 
@@ -26,7 +28,8 @@ pub fn recipient(rights: &Rights, address: MailAddress) -> Result<Permit<MailAdd
     if rights.bounds.allow_recipient(&address) {
         Ok(Permit(address))
     } else {
-        Err(Denial::rule("recipient", asked, "the recipient lies outside the grant's bounds"))
+        let denial = Denial::rule("recipient", asked, "the recipient lies outside the grant's bounds");
+        Err(denial.about(address.to_string()))
     }
 }
 
@@ -35,10 +38,12 @@ pub fn header(rights: &Rights, authors: &[MailAddress]) -> Result<(), Denial> {
     if !rights.scopes.allows(Scope::Send) {
         return Err(Denial::scope("DATA", Scope::Send));
     }
-    if authors.iter().all(|address| rights.bounds.allow_sender(address, &rights.mailbox)) {
-        Ok(())
-    } else {
-        Err(Denial::rule("header-sender", "DATA", "From or Sender names an address outside the grant's bounds"))
+    match authors.iter().find(|address| !rights.bounds.allow_sender(address, &rights.mailbox)) {
+        None => Ok(()),
+        Some(address) => {
+            let text = "From or Sender names an address outside the grant's bounds";
+            Err(Denial::rule("header-sender", "DATA", text).about(address.to_string()))
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod keys;
 mod mailboxes;
 mod operators;
 mod purse;
+mod refusal;
 mod replay;
 mod revocations;
 mod roster;
@@ -27,6 +28,7 @@ pub mod sessions;
 mod slots;
 mod tokens;
 mod view;
+mod who_read;
 
 #[cfg(test)]
 mod breaker_tests;
@@ -61,12 +63,14 @@ pub use crate::registry::grants::NewGrant;
 pub use crate::registry::handles::HandleDigest;
 pub use crate::registry::keys::Rotation;
 pub use crate::registry::purse::Purse;
+pub use crate::registry::refusal::LoginRule;
 pub use crate::registry::revocations::TokenRef;
 pub use crate::registry::seats::Seat;
 pub use crate::registry::secret_uses::{SecretUse, is_safe_to_retire};
 pub use crate::registry::sessions::{SessionHandle, Sessions};
 pub use crate::registry::tokens::{IssuedFilter, IssuedRecord};
 pub use crate::registry::view::Footing;
+pub use crate::registry::who_read::{MESSAGE_ID, Reading};
 
 use crate::audit::Audit;
 use crate::domain::clock::Clock;

@@ -117,6 +117,9 @@ statements! {
         AND (CAST($2 AS TEXT) IS NULL OR code = $2) AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) \
         AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \
         ORDER BY seq LIMIT $6");
+    EVENT_MENTIONS = concat!("SELECT ", events!(), " FROM audit_events WHERE \
+        code IN ('messages.read', 'messages.changed', 'message.submitted', 'message.indeterminate') AND seq > $1 \
+        AND (CAST($2 AS TEXT) IS NULL OR mailbox_id = $2) AND detail LIKE $3 ORDER BY seq LIMIT $4");
 
     CHECKPOINT_ADD = concat!("INSERT INTO audit_checkpoints (", checkpoints!(),
         ") VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING");

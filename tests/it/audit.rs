@@ -222,14 +222,20 @@ fn required(code: &str) -> &'static [&'static str] {
         "token.issued" => &["client_id", "mailbox_id", "grant_id", "source", "request_id"],
         "token.refused" | "revoked" | "freeze.added" | "freeze.ended" | "sessions.killed" => &["source", "request_id"],
         "token.revoked" => &["client_id", "mailbox_id", "source", "request_id"],
-        "login.refused" => &["source"],
         "budget.exhausted" => &["client_id", "mailbox_id", "grant_id", "session_id", "source"],
+        "login.refused" => &["source", "verdict_id"],
         "token.exposed" => &["client_id", "source"],
         "session.killed" => &["session_id", "source", "request_id"],
         "command.denied" => &["client_id", "mailbox_id", "grant_id", "session_id", "verdict_id", "source"],
-        "credential.used" | "login.accepted" | "session.ended" | "message.submitted" | "message.indeterminate" => {
-            &["client_id", "mailbox_id", "grant_id", "session_id", "source"]
-        }
+        "messages.read"
+        | "messages.changed"
+        | "folder.changed"
+        | "folder.visited"
+        | "credential.used"
+        | "login.accepted"
+        | "session.ended"
+        | "message.submitted"
+        | "message.indeterminate" => &["client_id", "mailbox_id", "grant_id", "session_id", "source"],
         other => panic!("say here what records of {other} must name"),
     }
 }
@@ -283,7 +289,7 @@ fn everything_happens(stage: &mut Stage) {
     let token = gateway.token(&tool, ADDRESS);
     let mut imap = gateway.imap_session(ADDRESS, &token);
     imap.command_ok("a", "SELECT INBOX");
-    assert!(imap.command("b", "EXPUNGE").last().is_some_and(|line| line.contains("NOPERM")));
+    work(&mut imap);
     let listed = json(gateway.manage_ok(&["session", "list", "--format", "json"], b""));
     gateway.manage_ok(&["session", "kill", listed["sessions"][0]["id"].as_str().expect("an id")], b"");
     imap.rest().expect("the session ends");
@@ -342,6 +348,15 @@ fn spend(gateway: &Gateway) {
     gateway.manage_ok(&grant, b"");
     let mut imap = gateway.imap_session(ADDRESS, &gateway.token(&spent, ADDRESS));
     assert!(imap.command("a", "EXAMINE INBOX")[0].starts_with("a NO [LIMIT]"));
+}
+
+/// Reads, changes, makes folders, and is refused.
+fn work(imap: &mut Wire) {
+    imap.command_ok("c", "APPEND INBOX {10+}\r\nSubject: x");
+    imap.command_ok("c", "FETCH * BODY[]");
+    imap.command_ok("d", r"STORE * +FLAGS (\Seen)");
+    imap.command_ok("e", "SUBSCRIBE INBOX");
+    assert!(imap.command("b", "EXPUNGE").last().is_some_and(|line| line.contains("NOPERM")));
 }
 
 fn submit(gateway: &Gateway, address: &str, token: &str, expected: &str) {

@@ -56,7 +56,7 @@ fn explained(gateway: &Gateway, line: &str, budget: &str) {
     let verdict = line.split_once("(verdict ").and_then(|(_, rest)| rest.strip_suffix(')')).expect("a verdict");
     let told = gateway.manage_ok(&["grant", "explain", "--verdict", verdict, "--format", "json"], b"");
     let told: Value = serde_json::from_str(&told).expect("JSON");
-    assert_eq!(told["detail"]["rule"], "budget", "{told}");
+    assert_eq!(told["rule"], "budget", "{told}");
 }
 
 /// The records that a budget was used up.

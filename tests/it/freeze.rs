@@ -193,8 +193,8 @@ fn a_refusal_by_a_freeze_is_explained() {
         serde_json::from_str(&scene.gateway.manage_ok(&args, b"")).expect("JSON")
     };
     let told = explain(&["--verdict", verdict]);
-    assert_eq!(told["detail"]["rule"], "freeze", "{told}");
-    assert!(told["detail"]["text"].as_str().is_some_and(|text| text.contains(&id)), "{told}");
+    assert_eq!(told["rule"], "freeze", "{told}");
+    assert!(told["text"].as_str().is_some_and(|text| text.contains(&id)), "{told}");
     for command in ["STORE 1 +FLAGS (\\Seen)", &format!("MAIL FROM:<{ADDRESS}>")] {
         let told = explain(&["--client", &scene.tool.id, "--mailbox", ADDRESS, "--command", command]);
         assert_eq!((&told["permitted"], &told["rule"]), (&json!(false), &json!("freeze")), "{told}");

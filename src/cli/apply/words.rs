@@ -65,14 +65,24 @@ pub(super) fn terms_changed(before: &Terms, after: &Terms) -> String {
 pub(super) fn terms(terms: &Terms) -> String {
     let mut members = members(terms).into_iter();
     let scopes = members.next().map(|(_, scopes)| scopes).unwrap_or_default();
-    let usual = ["any", "own", "never", "no", "refuse", "300 s", "3600 s"];
+    let usual = ["any", "own", "never", "no", "refuse", "digest", "300 s", "3600 s"];
     let rest = members.filter(|(_, value)| !usual.contains(&&**value));
     std::iter::once(scopes).chain(rest.map(|(name, value)| format!("{name} {value}"))).collect::<Vec<_>>().join("; ")
 }
 
 fn members(terms: &Terms) -> Vec<(&'static str, String)> {
-    let Bounds { folders, senders, recipients, networks, protocols, mechanisms, pin, pop3_delete, budgets } =
-        &terms.bounds;
+    let Bounds {
+        folders,
+        senders,
+        recipients,
+        networks,
+        protocols,
+        mechanisms,
+        pin,
+        pop3_delete,
+        budgets,
+        audit_recipients,
+    } = &terms.bounds;
     let protocols = protocols.as_ref().map(|list| list.iter().map(|one| one.as_str()).collect::<Vec<_>>());
     let mechanisms = mechanisms.as_ref().map(|list| list.iter().map(|one| one.as_str()).collect::<Vec<_>>());
     vec![
@@ -89,6 +99,7 @@ fn members(terms: &Terms) -> Vec<(&'static str, String)> {
             "budgets",
             budgets.map(|all| all.to_string()).filter(|all| !all.is_empty()).unwrap_or_else(|| "no".to_owned()),
         ),
+        ("audit_recipients", audit_recipients.unwrap_or_default().as_str().to_owned()),
         ("token_ttl", format!("{} s", terms.token_ttl)),
         ("session_ttl", format!("{} s", terms.session_ttl)),
         ("expires", terms.expires.map_or_else(|| "never".to_owned(), Timestamp::to_rfc3339)),

@@ -3,40 +3,40 @@
 use crate::domain::bounds::Bounds;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
-use crate::domain::id::{ClientId, SessionId};
+use crate::domain::id::{SessionId, VerdictId};
+use crate::domain::mechanism::Mechanism;
 use crate::domain::session::{Protocol, SessionInfo};
 use crate::domain::token::Claims;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::stream::Peer;
 use crate::oauth::{self, TokenRejected};
-use crate::policy::Rights;
+use crate::policy::budget::RULE;
+use crate::policy::{Denial, Rights};
 use crate::protocol::sasl::Attempt;
 use crate::registry::sessions::Standing;
-use crate::registry::{Admitted, Purse, RegistryError, Seat};
+use crate::registry::{Admitted, LoginRule, Purse, RegistryError, Seat};
 
 /// Why a tool does not come in.
 enum Doubt {
     /// What it showed is not good enough. The reason is for the audit log.
-    Refused { reason: String, client: Option<ClientId> },
-    /// It is good, and a freeze keeps it out.
-    Frozen { client: ClientId, refusal: Refusal },
+    Refused { reason: String, rule: LoginRule, claims: Option<Box<Claims>> },
+    /// It is good, and a freeze or a budget keeps it out for a while.
+    Later { reason: String, rule: LoginRule, claims: Box<Claims>, refusal: Refusal },
     /// Something of ours that must work does not.
     Failed(Refusal),
 }
 
 impl Doubt {
-    fn of(claims: &Claims, reason: &str) -> Self {
-        Self::Refused { reason: reason.to_owned(), client: Some(claims.client_id.clone()) }
+    fn of(claims: &Claims, rule: &'static str, reason: &str) -> Self {
+        Self::by(claims, LoginRule::plain(rule), reason)
     }
 
-    fn from(claims: &Claims, error: &RegistryError) -> Self {
-        if matches!(error, RegistryError::Frozen(_)) {
-            return Self::Frozen { client: claims.client_id.clone(), refusal: Refusal::from(error) };
-        }
-        match error.fault() {
-            Fault::Unavailable | Fault::Internal => Self::Failed(Refusal::from(error)),
-            _ => Self::of(claims, &error.to_string()),
-        }
+    fn by(claims: &Claims, rule: LoginRule, reason: &str) -> Self {
+        Self::Refused { reason: reason.to_owned(), rule, claims: Some(Box::new(claims.clone())) }
+    }
+
+    fn later(claims: &Claims, rule: LoginRule, reason: &str, refusal: Refusal) -> Self {
+        Self::Later { reason: reason.to_owned(), rule, claims: Box::new(claims.clone()), refusal }
     }
 }
 
@@ -44,50 +44,101 @@ impl Gatekeeper {
     /// Lets a tool in, or not. Bad token, unknown mailbox, missing grant and wrong network give the same refusal (GW-08); the
     /// difference is in the audit log.
     pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<Session, Refusal> {
-        let (reason, client, answer) = match self.examine(attempt, protocol, peer).await {
-            Ok((claims, admitted)) => return self.let_in(attempt, protocol, peer, &claims, admitted).await,
-            Err(Doubt::Failed(refusal)) => return Err(refusal),
-            Err(Doubt::Refused { reason, client }) => (reason, client, Refusal::of(Fault::Unauthenticated)),
-            // It will be good again: the tool is not told to ask its user for another one.
-            Err(Doubt::Frozen { client, refusal }) => (refusal.text.clone(), Some(client), refusal),
+        let outcome = match self.examine(attempt, protocol, peer).await {
+            Ok((claims, admitted)) => self.let_in(attempt, protocol, peer, &claims, admitted).await,
+            Err(doubt) => Err(doubt),
         };
+        match outcome {
+            Ok(session) => Ok(session),
+            Err(doubt) => Err(self.turn_away(doubt, Some(attempt.mechanism), protocol, peer).await),
+        }
+    }
+
+    /// What a tool is told whose login cannot be read: the same as of a token that is none.
+    pub async fn unread(&self, mechanism: Option<Mechanism>, protocol: Protocol, peer: &Peer) -> Refusal {
+        let reason = "the message is malformed".to_owned();
+        let doubt = Doubt::Refused { reason, rule: LoginRule::plain("token"), claims: None };
+        self.turn_away(doubt, mechanism, protocol, peer).await
+    }
+
+    async fn turn_away(&self, doubt: Doubt, mechanism: Option<Mechanism>, protocol: Protocol, peer: &Peer) -> Refusal {
+        let (reason, rule, claims, answer) = match doubt {
+            Doubt::Failed(refusal) => return refusal,
+            // The same words for every reason.
+            Doubt::Refused { reason, rule, claims } => (reason, rule, claims, Refusal::of(Fault::Unauthenticated)),
+            // It will be good again: the tool is not told to ask its user for another one.
+            Doubt::Later { reason, rule, claims, refusal } => (reason, rule, Some(claims), refusal),
+        };
+        let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
         let mut event = AuditEvent::new(EventCode::LoginRefused, Actor::Anonymous, Outcome::Denied)
+            .verdict(&verdict)
             .source(peer.address.ip())
             .detail("protocol", protocol.as_str())
-            .detail("mechanism", attempt.mechanism.as_str())
+            .detail("mechanism", mechanism.map_or("LOGIN", Mechanism::as_str))
+            .detail("asked", "login")
+            .detail("rule", rule.rule)
             .detail("reason", reason);
-        event.client_id = client;
-        self.record(event).await?;
-        Err(answer)
+        if let Some(claims) = claims {
+            event = event.client(&claims.client_id).detail("mailbox", claims.mailbox.as_str());
+        }
+        if let Some(object) = rule.object {
+            event = event.detail("object", object);
+        }
+        if let Err(refusal) = self.record(event).await {
+            return refusal;
+        }
+        // The id tells the tool nothing.
+        Refusal { text: format!("{} (verdict {verdict})", answer.text), ..answer }
+    }
+
+    /// Which rule refuses a token that was verified.
+    async fn doubt(&self, claims: &Claims, protocol: Protocol, peer: &Peer, error: &RegistryError) -> Doubt {
+        if let RegistryError::Frozen(freeze) = error {
+            let rule = LoginRule { rule: Denial::FROZEN, object: Some(freeze.to_string()) };
+            return Doubt::later(claims, rule, &error.to_string(), Refusal::from(error));
+        }
+        if matches!(error.fault(), Fault::Unavailable | Fault::Internal) {
+            return Doubt::Failed(Refusal::from(error));
+        }
+        match self.0.registry.login_rule(claims, protocol, peer.address.ip()).await {
+            Ok(rule) => Doubt::by(claims, rule, &error.to_string()),
+            Err(error) => Doubt::Failed(Refusal::from(&error)),
+        }
     }
 
     async fn examine(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<(Claims, Admitted), Doubt> {
-        let unproven = |reason: String| Doubt::Refused { reason, client: None };
+        let unproven = |reason: String| Doubt::Refused { reason, rule: LoginRule::plain("token"), claims: None };
         let claims = match self.0.tokens.presented(&attempt.token, protocol, peer.address.ip()).await {
             Ok(claims) => claims,
             Err(TokenRejected::Unknowable) => return Err(Doubt::Failed(Refusal::of(Fault::Unavailable))),
             Err(error) => return Err(unproven(error.to_string())),
         };
-        oauth::check_binding(&claims, &peer.certificates).map_err(|error| Doubt::of(&claims, &error.to_string()))?;
+        oauth::check_binding(&claims, &peer.certificates)
+            .map_err(|error| Doubt::of(&claims, "binding", &error.to_string()))?;
         if attempt.user.as_ref().is_some_and(|user| !user.eq_ignore_ascii_case(claims.mailbox.as_str())) {
-            return Err(Doubt::of(&claims, "user name is not the token's mailbox"));
+            return Err(Doubt::of(&claims, "user", "user name is not the token's mailbox"));
         }
         if let Some(host) = &attempt.host
             && !host.eq_ignore_ascii_case(&self.0.hostname)
             && !self.0.identity.answers_to(host)
         {
             // Somebody else collected this message and passes it on (RFC 7628 section 3.1).
-            return Err(Doubt::of(&claims, "the host in the message is not ours"));
+            return Err(Doubt::of(&claims, "host", "the host in the message is not ours"));
         }
         let registry = &self.0.registry;
         let admitted = registry.admit(&claims, protocol, peer.address.ip()).await;
-        let admitted = admitted.map_err(|error| Doubt::from(&claims, &error))?;
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => return Err(self.doubt(&claims, protocol, peer, &error).await),
+        };
         if !admitted.bounds.allow_mechanism(attempt.mechanism) {
-            return Err(Doubt::of(&claims, "the grant does not let this mechanism be used"));
+            let object = Some(attempt.mechanism.as_str().to_owned());
+            let rule = LoginRule { rule: "mechanism", object };
+            return Err(Doubt::by(&claims, rule, "the grant does not let this mechanism be used"));
         }
         match registry.may_open(&claims, &admitted.grant).await {
             Ok(true) => Ok((claims, admitted)),
-            Ok(false) => Err(Doubt::of(&claims, "the token was used up by an earlier login")),
+            Ok(false) => Err(Doubt::of(&claims, "used-up", "the token was used up by an earlier login")),
             Err(error) => Err(Doubt::Failed(Refusal::from(&error))),
         }
     }
@@ -99,7 +150,7 @@ impl Gatekeeper {
         peer: &Peer,
         claims: &Claims,
         admitted: Admitted,
-    ) -> Result<Session, Refusal> {
+    ) -> Result<Session, Doubt> {
         let (source, now) = (peer.address.ip(), self.0.clock.now());
         let mut ends_at = admitted.grant.session_ttl.end(now, claims.expires_at);
         if let Some(end) = admitted.grant.expires_at {
@@ -116,7 +167,7 @@ impl Gatekeeper {
             started_at: now,
             ends_at,
         };
-        let seat = self.seat(&info, &admitted).await?;
+        let seat = self.seat(claims, &info, &admitted).await?;
         // Registered before it is recorded: a revocation that comes between the check and here ends it.
         let standing = Standing {
             scopes: admitted.scopes,
@@ -132,12 +183,12 @@ impl Gatekeeper {
             .detail("mechanism", attempt.mechanism.as_str())
             .detail("scope", admitted.scopes.to_string())
             .detail("jti", claims.token_id.clone());
-        self.record(accepted).await?;
+        self.record(accepted).await.map_err(Doubt::Failed)?;
         // The grant may have gone or changed between the first look and the registration; what was seen a moment ago does not count.
         match self.0.registry.admit_now(claims, protocol, source).await {
             Ok(again) if again.grant == admitted.grant => {}
-            Err(error @ RegistryError::Frozen(_)) => return Err(Refusal::from(&error)),
-            Ok(_) | Err(_) => return Err(Refusal::of(Fault::Unauthenticated)),
+            Ok(_) => return Err(Doubt::of(claims, "grant", "the grant was changed during the login")),
+            Err(error) => return Err(self.doubt(claims, protocol, peer, &error).await),
         }
         let rights =
             Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
@@ -147,20 +198,15 @@ impl Gatekeeper {
     }
 
     /// A place among the sessions that the grant lets be at a time, where it says how many.
-    async fn seat(&self, info: &SessionInfo, admitted: &Admitted) -> Result<Option<Seat>, Refusal> {
+    async fn seat(&self, claims: &Claims, info: &SessionInfo, admitted: &Admitted) -> Result<Option<Seat>, Doubt> {
         let Some(most) = admitted.bounds.budgets.and_then(|budgets| budgets.sessions) else { return Ok(None) };
         let seat = self.0.registry.take_seat(&info.grant_id, &info.id, most).await;
-        if let Some(seat) = seat.map_err(|error| Refusal::from(&error))? {
+        if let Some(seat) = seat.map_err(|error| Doubt::Failed(Refusal::from(&error)))? {
             return Ok(Some(seat));
         }
-        let event = AuditEvent::new(EventCode::LoginRefused, Actor::Client(info.client_id.clone()), Outcome::Denied)
-            .client(&info.client_id)
-            .mailbox(&info.mailbox_id)
-            .grant(&info.grant_id)
-            .source(info.source)
-            .detail("protocol", info.protocol.as_str())
-            .detail("reason", format!("the grant's budget sessions={most} is used up"));
-        self.record(event).await?;
-        Err(Refusal { fault: Fault::Throttled, text: "too many sessions under this grant, try again later".to_owned() })
+        let (fault, text) = (Fault::Throttled, "too many sessions under this grant, try again later".to_owned());
+        let reason = format!("the grant's budget sessions={most} is used up");
+        let rule = LoginRule { rule: RULE, object: Some(format!("sessions={most}")) };
+        Err(Doubt::later(claims, rule, &reason, Refusal { fault, text }))
     }
 }

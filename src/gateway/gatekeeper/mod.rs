@@ -4,6 +4,7 @@
 mod admit;
 mod budget;
 mod lease;
+mod mail;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditError, Recording};
+use crate::domain::address::MailAddress;
 use crate::domain::bounds::Bounds;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
@@ -21,6 +23,7 @@ use crate::domain::fault::{Classify, Fault};
 use crate::domain::freeze::Act;
 use crate::domain::id::VerdictId;
 use crate::domain::mailbox::Mailbox;
+use crate::domain::privacy::RecipientDetail;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::{EndReason, SessionInfo};
 use crate::gateway::tls::Identity;
@@ -182,16 +185,40 @@ impl Gatekeeper {
         if let Some(scope) = denial.needs {
             event = event.detail("needs", scope.as_str());
         }
+        if let Some(object) = &denial.object {
+            event = match object.parse() {
+                Ok(address) if denial.rule == "recipient" => self.with_recipient(session, event, &address),
+                _ => event.detail("object", object.clone()),
+            };
+        }
         self.record(event).await?;
         Ok(verdict)
     }
 
+    fn with_recipient(&self, session: &Session, event: AuditEvent, address: &MailAddress) -> AuditEvent {
+        let is_readable = matches!(
+            session.rights.bounds.audit_recipients.unwrap_or_default(),
+            RecipientDetail::Full | RecipientDetail::Domain
+        );
+        match self.recipient(session, address) {
+            Some(told) => event.detail(if is_readable { "object" } else { "recipient" }, told),
+            None => event,
+        }
+    }
+
+    /// Hands an event to the writer; it may be waited for later.
+    pub async fn begin(&self, event: AuditEvent) -> Result<Recording, Refusal> {
+        self.0.audit.begin(event).await.map_err(|error| not_written(&error))
+    }
+
+    /// Waits until an event that was begun is durable.
+    pub async fn durable(&self, recording: Recording) -> Result<(), Refusal> {
+        recording.durable().await.map(drop).map_err(|error| not_written(&error))
+    }
+
     /// Records something that happened in a session. Durable when this returns.
     pub async fn record(&self, event: AuditEvent) -> Result<(), Refusal> {
-        self.0.audit.record(event).await.map(drop).map_err(|error| {
-            tracing::error!(%error, "audit record not written; refusing the operation");
-            Refusal::of(Fault::Unavailable)
-        })
+        self.0.audit.record(event).await.map(drop).map_err(|error| not_written(&error))
     }
 
     /// An event that names the session and all it stands on.
@@ -226,4 +253,9 @@ impl Gatekeeper {
             tracing::error!(%error, client = %client_id, "exposed token could not be revoked");
         }
     }
+}
+
+fn not_written(error: &AuditError) -> Refusal {
+    tracing::error!(%error, "audit record not written; refusing the operation");
+    Refusal::of(Fault::Unavailable)
 }

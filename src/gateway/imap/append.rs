@@ -1,12 +1,16 @@
 //! APPEND: decided before a single octet of the message is taken, then streamed.
 
+use imap_codec::imap_types::command::CommandBody;
+
 use crate::domain::budget::Budgeted;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, relay, upstream_lost};
+use crate::policy::Denial;
 use crate::policy::imap::decide;
 use crate::protocol::imap::command;
 use crate::protocol::imap::framing::Literal;
 use crate::protocol::imap::request::Request;
+use crate::protocol::message_id::HeaderScan;
 
 /// Longest message that may be added, in octets.
 const MAX_MESSAGE: u64 = 150 * 1024 * 1024;
@@ -22,11 +26,13 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
         return desk.answer(&format!("{tag} BAD the mail server does not support this")).await;
     }
     let body = request.body;
+    let CommandBody::Append { mailbox: target, .. } = &body else { return desk.bad(tag).await };
     let judge = |desk: &Desk| desk.session.judge(|rights| decide(rights, desk.state, body.clone()));
     let permit = match judge(desk) {
         Ok(_) if literal.length > MAX_MESSAGE => {
             swallow(desk, literal).await?;
-            return desk.answer(&format!("{tag} NO [TOOBIG] a message may hold {MAX_MESSAGE} octets")).await;
+            let text = format!("a message may hold {MAX_MESSAGE} octets");
+            return desk.refuse(tag, "TOOBIG", &Denial::size("APPEND", &text)).await;
         }
         Ok(permit) => permit,
         Err(denial) => {
@@ -54,10 +60,11 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
         desk.client.send(b"+ OK\r\n").await?;
     }
     desk.mid_command = true;
-    let mut rest = literal.length;
+    let (mut rest, mut header) = (literal.length, HeaderScan::default());
     while rest > 0 {
         let chunk = desk.client.piece(rest).await?;
         rest -= chunk.len() as u64;
+        header.feed(chunk);
         desk.upstream.queue(chunk).await.map_err(|_| upstream_lost())?;
     }
     // One message a command: MULTIAPPEND is not offered, and what else could follow is not understood.
@@ -69,9 +76,11 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
         desk.deny(tag, &denial).await?;
         return Err(End::Bye("[UNAVAILABLE] the message was not added, reconnect".to_owned()));
     }
+    let event = desk.added(target, literal.length, &header.finish());
+    desk.begin(event.clone()).await?;
     desk.upstream.send(b"\r\n").await.map_err(|_| upstream_lost())?;
     desk.mid_command = false;
-    relay::answer(desk, tag, &ours).await.map(drop)
+    if relay::answer(desk, tag, &ours).await? { Ok(()) } else { desk.failed(event).await }
 }
 
 /// Reads past a literal that the tool sends without waiting, so that the next command is found where it starts.

@@ -4,7 +4,7 @@ use imap_codec::imap_types::command::CommandBody;
 use tokio_rustls::TlsAcceptor;
 
 use crate::domain::session::Protocol;
-use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::imap::capability;
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::{End, refusal_text, say_goodbye};
@@ -206,7 +206,7 @@ impl Door<'_> {
         }
         let outcome = match &attempt {
             Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Imap, &self.peer).await,
-            None => Err(Refusal::of(crate::domain::fault::Fault::Unauthenticated)),
+            None => Err(self.gatekeeper.unread(mechanism, Protocol::Imap, &self.peer).await),
         };
         let refusal = match outcome {
             Ok(session) => match self.gatekeeper.imap(&session).await {

@@ -9,6 +9,7 @@ use crate::protocol::imap::request::Request;
 const MAX_LINE: usize = 64;
 
 pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> Result<(), End> {
+    desk.settle_all().await?;
     let ours = desk.tag();
     let fragments = permit.into_inner().serialise(&ours).ok_or_else(upstream_lost)?;
     if !desk.send_upstream(tag, &ours, fragments).await? || !relay::continuation(desk, tag, &ours).await? {

@@ -8,6 +8,7 @@ mod enable;
 mod extension;
 mod idle;
 mod input;
+mod records;
 mod relay;
 mod session;
 

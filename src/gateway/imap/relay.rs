@@ -49,6 +49,8 @@ pub(super) async fn continuation(desk: &mut Desk, tag: &str, ours: &str) -> Resu
 /// Hands a tagged answer to the tool. Gives whether it was OK.
 async fn tagged(desk: &mut Desk, tag: &str, status: &str, text: &[u8], is_whole: bool) -> Result<bool, End> {
     let text = response::without_upstream_codes(text).ok_or_else(upstream_lost)?;
+    // What was done is recorded before the tool hears that it is done.
+    desk.settle().await?;
     desk.client.queue(format!("{tag} {} ", status.to_ascii_uppercase()).as_bytes()).await?;
     desk.client.queue(text).await?;
     text_to_end(desk, is_whole).await?;
@@ -108,6 +110,7 @@ async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
             None => Ok(()),
         },
         Kind::Status => {
+            desk.reads.status(&line.bytes);
             let text = line.bytes.get(2..).unwrap_or_default();
             let (word, text) = text.split_at(text.iter().position(|byte| *byte == b' ').unwrap_or(text.len()));
             let kept = response::without_upstream_codes(text).ok_or_else(upstream_lost)?;
@@ -145,20 +148,27 @@ fn answer_too_long() -> End {
 async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Result<(), End> {
     let mut line = line;
     desk.mid_response = is_shown;
+    if is_shown {
+        desk.reads.begin(&line.bytes);
+    }
     loop {
         let end = pass(desk, line, is_shown).await?;
         let Some(literal) = response::literal_at_end(&end).map_err(|_| upstream_lost())? else {
             desk.mid_response = false;
-            return Ok(());
+            desk.reads.end();
+            return if desk.reads.is_full() { desk.record_reads().await } else { Ok(()) };
         };
+        desk.reads.literal();
         let mut rest = literal.length;
         while rest > 0 {
             let chunk = desk.upstream.piece(rest).await.map_err(|_| upstream_lost())?;
             rest -= chunk.len() as u64;
             if is_shown {
+                desk.reads.chunk(chunk);
                 desk.client.queue(chunk).await?;
             }
         }
+        desk.reads.literal_end();
         line = next(desk).await?;
     }
 }
@@ -168,6 +178,7 @@ async fn pass(desk: &mut Desk, part: Part, is_shown: bool) -> Result<Vec<u8>, En
     let (mut part, mut end) = (part, Vec::new());
     loop {
         if is_shown {
+            desk.reads.part(&mut part.bytes);
             desk.client.queue(&part.bytes).await?;
         }
         end.extend_from_slice(part.bytes.get(part.bytes.len().saturating_sub(LITERAL_ROOM)..).unwrap_or_default());

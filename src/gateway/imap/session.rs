@@ -6,6 +6,7 @@ use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Recording;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::imap::budget::Tally;
@@ -14,6 +15,7 @@ use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::{
     End, append, budget, capability, enable, extension, idle, last_word, relay, say_goodbye, upstream_lost,
 };
+use crate::gateway::reads::Reads;
 use crate::policy::budget::RULE;
 use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
@@ -48,6 +50,10 @@ pub(super) struct Desk {
     pub(super) mid_command: bool,
     /// What has to be counted of the answer that is under way.
     pub(super) tally: Tally,
+    /// What was delivered of the folder that is open.
+    pub(super) reads: Reads,
+    /// Records that the next tagged answer waits for.
+    pub(super) pending: Vec<Recording>,
     next_tag: u64,
     bad: u32,
 }
@@ -75,6 +81,8 @@ pub(super) async fn run(
         mid_response: false,
         mid_command: false,
         tally: Tally::default(),
+        reads: Reads::default(),
+        pending: Vec::new(),
         next_tag: 0,
         bad: 0,
     };
@@ -98,7 +106,7 @@ pub(super) async fn run(
 /// Says goodbye to both sides and records the end.
 async fn finish(desk: Desk, end: End, reason: &str) {
     let end = if desk.mid_response { End::Quiet } else { end };
-    let Desk { gatekeeper, mut session, mut client, mut upstream, mid_command, mut tally, .. } = desk;
+    let Desk { gatekeeper, mut session, mut client, mut upstream, mid_command, mut tally, reads, pending, .. } = desk;
     if !mid_command {
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, upstream.send(b"w9 LOGOUT\r\n")).await;
     }
@@ -106,6 +114,7 @@ async fn finish(desk: Desk, end: End, reason: &str) {
     drop(upstream);
     let _ = tally.settle(&gatekeeper, &mut session, client.queued()).await;
     say_goodbye(&mut client, end).await;
+    reads.close(&gatekeeper, &session, pending).await;
     gatekeeper.close(session, reason).await;
 }
 
@@ -163,9 +172,17 @@ impl Desk {
                 continue;
             }
             self.client.flush().await?;
+            let due = self.reads.due();
+            let is_due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 filled = self.client.fill() => filled?,
                 filled = self.upstream.fill() => filled.map_err(|_| upstream_lost())?,
+                () = is_due => self.settle_all().await?,
             }
         };
         // In a box: what a command needs is not held while none is there.
@@ -214,6 +231,7 @@ impl Desk {
             CommandBody::Id { .. } => self.answer(&format!("* ID NIL\r\n{tag} OK done")).await,
             CommandBody::Enable { capabilities } => enable::run(self, tag, capabilities).await,
             CommandBody::Logout => {
+                self.settle_all().await?;
                 self.answer(&format!("* BYE see you\r\n{tag} OK done")).await?;
                 Err(End::Quiet)
             }
@@ -246,8 +264,13 @@ impl Desk {
     }
 
     pub(super) async fn deny(&mut self, tag: &str, denial: &Denial) -> Result<(), End> {
-        let verdict = self.gatekeeper.deny(&self.session, denial).await?;
         let code = if denial.rule == RULE { "LIMIT" } else { "NOPERM" };
+        self.refuse(tag, code, denial).await
+    }
+
+    /// A denial with the response code that tools know it by.
+    pub(super) async fn refuse(&mut self, tag: &str, code: &str, denial: &Denial) -> Result<(), End> {
+        let verdict = self.gatekeeper.deny(&self.session, denial).await?;
         self.answer(&format!("{tag} NO [{code}] {} (verdict {verdict})", denial.text)).await
     }
 
@@ -274,19 +297,31 @@ impl Desk {
             self.is_selected = true;
             self.state.is_read_write = is_read_write;
         }
+        let noted = self.note(body).await?;
+        match body {
+            CommandBody::Select { mailbox, .. } | CommandBody::Examine { mailbox, .. } => {
+                self.leave(Some(mailbox)).await?;
+            }
+            body => self.ask_for_uids(body),
+        }
         let ours = self.tag();
         let fragments = request.serialise(&ours).ok_or_else(upstream_lost)?;
         self.under_way = Some((ours.clone(), tag.to_owned()));
         let is_heard = self.send_upstream(tag, &ours, fragments).await?;
         let is_ok = is_heard && relay::answer(self, tag, &ours).await?;
         self.under_way = None;
-        if !is_heard {
-            return Ok(());
-        }
-        if (opened.is_some() && !is_ok) || (closes && is_ok) {
+        self.reads.hides_uid = false;
+        if is_heard && ((opened.is_some() && !is_ok) || (closes && is_ok)) {
             self.is_selected = false;
+            if opened.is_some() {
+                self.reads.open(String::new());
+            }
+            self.leave(None).await?;
         }
-        Ok(())
+        match noted {
+            Some(event) if !is_ok => self.failed(event).await,
+            _ => Ok(()),
+        }
     }
 
     /// Sends fragments, waiting where a literal has to be waited for. `false` when the upstream refused before the end; the tool has

@@ -3,9 +3,8 @@
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
-use crate::domain::fault::Fault;
 use crate::domain::session::Protocol;
-use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::pop3::capability::{self, Stage};
 use crate::gateway::pop3::{End, refusal_reply, say_goodbye};
 use crate::gateway::stream::{ListenerMode, Peer};
@@ -175,7 +174,7 @@ impl Door<'_> {
         }
         let outcome = match &attempt {
             Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Pop3, &self.peer).await,
-            None => Err(Refusal::of(Fault::Unauthenticated)),
+            None => Err(self.gatekeeper.unread(mechanism, Protocol::Pop3, &self.peer).await),
         };
         let refusal = match outcome {
             Ok(session) => return Ok(Step::In(Box::new(session))),

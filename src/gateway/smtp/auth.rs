@@ -2,9 +2,8 @@
 
 use tokio_rustls::TlsAcceptor;
 
-use crate::domain::fault::Fault;
 use crate::domain::session::Protocol;
-use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::smtp::{End, refusal_reply, say_goodbye};
 use crate::gateway::stream::{ListenerMode, Peer};
 use crate::protocol::sasl::{self, Attempt, Mechanism};
@@ -164,7 +163,7 @@ impl Door<'_> {
         }
         let outcome = match &attempt {
             Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Smtp, &self.peer).await,
-            None => Err(Refusal::of(Fault::Unauthenticated)),
+            None => Err(self.gatekeeper.unread(Some(mechanism), Protocol::Smtp, &self.peer).await),
         };
         let refusal = match outcome {
             Ok(session) => {

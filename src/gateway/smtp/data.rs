@@ -6,7 +6,8 @@ use crate::domain::event::{EventCode, Outcome};
 use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
 use crate::gateway::smtp::session::Desk;
 use crate::gateway::smtp::{End, next_line, refusal_reply};
-use crate::policy::smtp;
+use crate::policy::{Denial, smtp};
+use crate::protocol::message_id::canonical;
 use crate::protocol::smtp::{dotted, undot};
 use crate::upstream::smtp::{BLOCK_TIMEOUT, DATA_TIMEOUT, DOT_TIMEOUT, reply};
 use crate::upstream::wire::{Wire, WireError};
@@ -61,7 +62,7 @@ async fn receive(desk: &mut Desk, is_handed_over: &mut bool) -> Result<(), End> 
             Some(line) => {
                 size += line.len() + 2;
                 if size > MAX_HEADER {
-                    return refuse(desk, false, "552 5.3.4 header too big").await;
+                    return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "header too big")).await;
                 }
                 lines.push(line.to_vec());
             }
@@ -69,14 +70,10 @@ async fn receive(desk: &mut Desk, is_handed_over: &mut bool) -> Result<(), End> 
     };
     let header = match header::read(&lines) {
         Ok(header) => header,
-        Err(error) => return refuse(desk, is_over, &format!("550 5.6.0 {error}")).await,
+        Err(error) => return deny(desk, is_over, "550 5.6.0", &Denial::header(&error.to_string())).await,
     };
     if let Err(denial) = desk.session.judge(|rights| smtp::header(rights, &header.authors)) {
-        if !is_over {
-            swallow(desk).await?;
-        }
-        desk.reset().await;
-        return desk.deny("550 5.7.1", &denial).await;
+        return deny(desk, is_over, "550 5.7.1", &denial).await;
     }
     send(desk, &header, is_over, size as u64, is_handed_over).await
 }
@@ -112,7 +109,7 @@ async fn send(
         if size > desk.gatekeeper.max_message_bytes() {
             drop(upstream);
             desk.recipients = None;
-            return refuse(desk, false, "552 5.3.4 message too big").await;
+            return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "message too big")).await;
         }
         queue(&mut upstream.wire, &dotted(&line)).await.ok_or_else(gone)?;
         next = message_line(desk).await?;
@@ -123,10 +120,13 @@ async fn send(
         drop(upstream);
         return desk.deny("550 5.7.1", &denial).await;
     }
+    let told = std::mem::take(&mut desk.told);
+    let digests: Vec<String> = canonical(&message_id).iter().map(|id| desk.gatekeeper.message_digest(id)).collect();
     let event = |code, outcome| {
         desk.gatekeeper
             .session_event(&desk.session.info, code, outcome)
-            .detail("message_id", message_id.clone())
+            .list("message_ids", &digests)
+            .list("to", &told)
             .detail("recipients", recipients.to_string())
             .detail("bytes", size.to_string())
     };
@@ -209,6 +209,14 @@ async fn swallow(desk: &mut Desk) -> Result<(), End> {
         }
     }
     Ok(())
+}
+
+async fn deny(desk: &mut Desk, is_over: bool, code: &str, denial: &Denial) -> Result<(), End> {
+    if !is_over {
+        swallow(desk).await?;
+    }
+    desk.reset().await;
+    desk.deny(code, denial).await
 }
 
 async fn refuse(desk: &mut Desk, is_over: bool, text: &str) -> Result<(), End> {

@@ -28,12 +28,15 @@ pub(super) struct Desk {
     pub(super) recipients: Option<u32>,
     /// Octets of a message that went upstream and were not counted yet.
     pub(super) octets: u64,
+    /// What the record of the message tells of them.
+    pub(super) told: Vec<String>,
     bad: u32,
 }
 
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
     let mut ended = session.ended();
-    let mut desk = Desk { gatekeeper, session, client, upstream: None, recipients: None, octets: 0, bad: 0 };
+    let mut desk =
+        Desk { gatekeeper, session, client, upstream: None, recipients: None, octets: 0, told: Vec::new(), bad: 0 };
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
@@ -134,7 +137,7 @@ impl Desk {
             match name.to_ascii_uppercase().as_str() {
                 "SIZE" => match size(value) {
                     Some(size) if size > self.gatekeeper.max_message_bytes() => {
-                        return self.answer("552 5.3.4 message too big").await;
+                        return self.deny("552 5.3.4", &Denial::size("MAIL FROM", "message too big")).await;
                     }
                     Some(_) => (),
                     None => return self.bad("501 5.5.4 SIZE is not a number").await,
@@ -162,6 +165,7 @@ impl Desk {
                 }
                 if self.pass_on(format!("MAIL FROM:<{}>", permit.get()), "2.1.0 sender OK").await? {
                     self.recipients = Some(0);
+                    self.told.clear();
                 }
                 Ok(())
             }
@@ -172,7 +176,7 @@ impl Desk {
     async fn rcpt(&mut self, rest: &str) -> Result<(), End> {
         let Some(taken) = self.recipients else { return self.bad("503 5.5.1 MAIL comes first").await };
         if taken >= MAX_RECIPIENTS {
-            return self.answer("452 4.5.3 too many recipients").await;
+            return self.deny("452 4.5.3", &Denial::recipient_count("too many recipients")).await;
         }
         let Some((address, parameters)) = path(rest, "TO:") else {
             return self.bad("501 5.5.4 write RCPT TO:<address>").await;
@@ -191,8 +195,10 @@ impl Desk {
                     Ok(Err(denial)) => return self.deny("452 4.5.3", &denial).await,
                     Err(refusal) => return self.answer(&refusal_reply(&refusal, false)).await,
                 }
+                let told = self.gatekeeper.recipient(&self.session, permit.get());
                 if self.pass_on(format!("RCPT TO:<{}>", permit.get()), "2.1.5 recipient OK").await? {
                     self.recipients = Some(taken + 1);
+                    self.told.extend(told);
                 } else if self.recipients.is_some() {
                     // Refused, with the connection as it was: it has not become a recipient.
                     self.gatekeeper.put_back(&mut self.session, Budgeted::Recipients, 1).await;

@@ -1,23 +1,21 @@
-//! `/api/v1/grants`, and why a command was or would be refused.
+//! `/api/v1/grants`.
 
 use axum::Json;
 use axum::http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use crate::audit::record::Record;
 use crate::domain::bounds::Bounds;
 use crate::domain::client::Status;
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Fault;
 use crate::domain::grant::{Grant, SessionTtl};
-use crate::domain::id::{ClientId, GrantId, MailboxId, VerdictId};
-use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::id::{ClientId, GrantId, MailboxId};
+use crate::domain::scope::ScopeSet;
 use crate::http::admin::caller::{Admins, Caller, Readers, Roles};
-use crate::http::admin::input::{Body, IfMatch, Named, Query, Tagged, etag, id, stale};
+use crate::http::admin::input::{Body, IfMatch, Named, Tagged, etag, stale};
 use crate::http::problem::Problem;
-use crate::policy::{self, Rights};
-use crate::registry::{self, RegistryError, Version};
+use crate::registry::{self, Version};
 
 /// A grant to make.
 #[derive(Deserialize, ToSchema)]
@@ -69,21 +67,6 @@ pub(super) struct GrantChange {
     expires_at: Option<String>,
 }
 
-/// Either the id of a verdict, or client, mailbox and command.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// The verdict id of a refusal.
-    verdict: Option<String>,
-    /// Id or name.
-    client: Option<String>,
-    /// Id or address.
-    mailbox: Option<String>,
-    /// An IMAP command without its tag.
-    command: Option<String>,
-}
-
 /// A standing permission.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Grant)]
@@ -133,33 +116,6 @@ impl From<Grant> for View {
 #[schema(as = Grants)]
 pub(super) struct List {
     grants: Vec<View>,
-}
-
-/// What a command would get now.
-#[derive(Default, Serialize, ToSchema)]
-#[schema(as = Decision)]
-pub(super) struct Decision {
-    permitted: bool,
-    /// The grant it stands on; `null`: there is none in force.
-    #[schema(value_type = Option<String>)]
-    grant_id: Option<GrantId>,
-    /// The rule that refuses it.
-    rule: Option<String>,
-    /// The scope that is missing.
-    needs: Option<&'static str>,
-    /// What was asked for.
-    asked: Option<String>,
-    text: Option<String>,
-}
-
-/// What was recorded of a refusal, or what a command would get.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-pub(super) enum Explanation {
-    /// For a verdict.
-    Recorded(Box<Record>),
-    /// For client, mailbox and command.
-    Now(Decision),
 }
 
 /// All grants
@@ -252,56 +208,4 @@ fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
 pub(super) async fn remove(caller: Caller<Admins>, named: Named) -> Result<StatusCode, Problem> {
     caller.registry().remove_grant(&caller.actor(), &named.id()?).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Why a command was refused, or what it would get
-#[utoipa::path(get, path = "/grants/explain", operation_id = "grant_explain", tag = "grant", params(Asked),
-    extensions(("x-mailwarden-roles" = json!(Readers::ALL))),
-    responses((status = 200, body = Explanation), (status = 404)))]
-pub(super) async fn explain(caller: Caller<Readers>, Query(asked): Query<Asked>) -> Result<Json<Explanation>, Problem> {
-    match (asked.verdict, asked.client, asked.mailbox, asked.command) {
-        (Some(verdict), None, None, None) => {
-            let verdict: VerdictId = id(&verdict)?;
-            let record = caller.state.audit.find_verdict(&verdict).await?;
-            let record = record.ok_or_else(|| Problem::new(Fault::NotFound, "no such verdict"))?;
-            Ok(Json(Explanation::Recorded(Box::new(record))))
-        }
-        (None, Some(client), Some(mailbox), Some(command)) => {
-            decision(&caller, &client, &mailbox, &command).await.map(Explanation::Now).map(Json)
-        }
-        _ => Err(Problem::new(Fault::Invalid, "give verdict, or client, mailbox and command")),
-    }
-}
-
-async fn decision(caller: &Caller<Readers>, client: &str, mailbox: &str, command: &str) -> Result<Decision, Problem> {
-    let registry = caller.registry();
-    let client = registry.find_client(client).await?;
-    let mailbox = registry.find_mailbox(mailbox).await?;
-    let grant = match registry.grant_for(&client.id, &mailbox.address).await {
-        Ok((_, _, grant)) => grant,
-        Err(RegistryError::Denied) => {
-            let text = Some("no grant in force for this client and mailbox".to_owned());
-            return Ok(Decision { rule: Some("grant".to_owned()), text, ..Decision::default() });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let rights = Rights { scopes: grant.scopes, bounds: grant.bounds, mailbox: mailbox.address.clone() };
-    let grant_id = Some(grant.id);
-    let freeze = registry.freeze_of_change(&client.id, &mailbox.id, policy::protocol_of(command)).await?;
-    let explain = |rights: &Rights| policy::explain(rights, caller.state.costly_search, command);
-    let decided = match &freeze {
-        Some(freeze) => policy::while_frozen(&rights, freeze, explain),
-        None => explain(&rights),
-    };
-    Ok(match decided {
-        Ok(()) => Decision { permitted: true, grant_id, ..Decision::default() },
-        Err(denial) => Decision {
-            permitted: false,
-            grant_id,
-            rule: Some(denial.rule.to_string()),
-            needs: denial.needs.map(Scope::as_str),
-            asked: Some(denial.asked),
-            text: Some(denial.text),
-        },
-    })
 }

@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod checkpoints;
 mod clients;
+mod explain;
 mod freezes;
 mod grants;
 mod input;
@@ -13,6 +14,7 @@ mod mailboxes;
 mod operators;
 mod sessions;
 mod tokens;
+mod who_read;
 
 pub(super) use asker::Asker;
 
@@ -39,7 +41,7 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(clients::retire_secrets))
         .routes(routes!(clients::revoke))
         .routes(routes!(grants::list, grants::add))
-        .routes(routes!(grants::explain))
+        .routes(routes!(explain::explain))
         .routes(routes!(grants::show, grants::change, grants::remove))
         .routes(routes!(operators::list, operators::add))
         .routes(routes!(operators::remove))
@@ -54,6 +56,7 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(keys::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
+        .routes(routes!(who_read::who_read))
         .routes(routes!(checkpoints::export))
         .routes(routes!(checkpoints::key))
         .layer(Extension(Arc::new(Throttle::default())))

@@ -22,6 +22,10 @@ const MAX_PATTERNS: usize = 16;
 /// Most wildcards in a LIST pattern.
 const MAX_WILDCARDS: usize = 8;
 
+fn outside(asked: &str) -> Denial {
+    Denial::rule("folder", asked, "the folder lies outside the grant's bounds")
+}
+
 /// One command under judgement.
 pub(super) struct Check<'a> {
     pub(super) rights: &'a Rights,
@@ -73,7 +77,8 @@ impl Check<'_> {
         let plain = self.state.delimiter.and_then(|delimiter| name.strip_suffix(delimiter)).unwrap_or(&name);
         match FolderPath::from_name(plain, self.state.delimiter) {
             Some(path) if self.rights.bounds.allow_folder(&path) => Ok(()),
-            _ => Err(Denial::rule("folder", self.asked, "the folder lies outside the grant's bounds")),
+            Some(path) => Err(outside(self.asked).about(path.to_string())),
+            None => Err(outside(self.asked)),
         }
     }
 
@@ -194,7 +199,7 @@ impl Check<'_> {
             return Ok(body);
         }
         Err(Denial::rule(
-            "folder",
+            "whole-account",
             self.asked,
             "quotas speak of the whole account, the grant is for some of its folders",
         ))

@@ -1,6 +1,7 @@
 //! IMAP (RFC 3501): framing of commands and responses. The commands themselves are parsed and serialised by imap-codec.
 
 pub mod command;
+pub mod fetch;
 pub mod fetched;
 pub mod framing;
 pub mod list_form;

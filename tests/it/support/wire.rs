@@ -210,6 +210,14 @@ impl Wire {
     }
 }
 
+/// A refusal without the id of its verdict, which differs each time.
+pub(crate) fn without_verdict(text: &str) -> String {
+    match text.split_once("vrd_") {
+        Some((before, after)) => format!("{before}{}", after.get(12..).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// A connection to a port of this machine.
 pub(crate) fn tcp(port: u16) -> TcpStream {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connect");

@@ -1,0 +1,163 @@
+//! What a session does to mail, recorded. A change is begun while the upstream works and durable before the tool hears that it is
+//! done; what is read waits for a record of many, a second at most.
+
+use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName};
+use imap_codec::imap_types::mailbox::Mailbox;
+use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
+
+use crate::domain::event::{AuditEvent, EventCode, Outcome};
+use crate::gateway::imap::End;
+use crate::gateway::imap::session::Desk;
+use crate::protocol::imap::command::{mailbox_name, name};
+
+impl Desk {
+    /// Begins the record of a command that changes something, and takes note of others. Gives the record.
+    pub(super) async fn note(&mut self, body: &CommandBody<'_>) -> Result<Option<AuditEvent>, End> {
+        if matches!(body, CommandBody::Search { .. } | CommandBody::Sort { .. } | CommandBody::Thread { .. }) {
+            self.reads.searched();
+        }
+        let event = self.event_of(body);
+        if let Some(event) = &event {
+            self.begin(event.clone()).await?;
+        }
+        Ok(event)
+    }
+
+    /// The upstream refused what was recorded.
+    pub(super) async fn failed(&mut self, event: AuditEvent) -> Result<(), End> {
+        self.begin(AuditEvent { outcome: Outcome::Failure, ..event }).await
+    }
+
+    pub(super) async fn begin(&mut self, event: AuditEvent) -> Result<(), End> {
+        let recording = self.gatekeeper.begin(event).await?;
+        self.pending.push(recording);
+        Ok(())
+    }
+
+    fn event_of(&self, body: &CommandBody<'_>) -> Option<AuditEvent> {
+        let event = |code| {
+            let event = self.gatekeeper.session_event(&self.session.info, code, Outcome::Success);
+            event.detail("command", name(body))
+        };
+        let here = |event: AuditEvent| self.reads.with_validity(event.detail("folder", self.reads.folder()));
+        let on = |set: &SequenceSet, uid: bool| {
+            here(event(EventCode::MessagesChanged)).detail(if uid { "uids" } else { "sequence" }, numbers(set))
+        };
+        match body {
+            CommandBody::Store { sequence_set, uid, .. } => Some(on(sequence_set, *uid)),
+            CommandBody::Copy { sequence_set, mailbox, uid } | CommandBody::Move { sequence_set, mailbox, uid } => {
+                Some(on(sequence_set, *uid).detail("target", folder(mailbox)))
+            }
+            CommandBody::ExpungeUid { sequence_set } => Some(on(sequence_set, true)),
+            CommandBody::Expunge => Some(here(event(EventCode::MessagesChanged))),
+            CommandBody::Close if self.state.is_read_write => Some(here(event(EventCode::MessagesChanged))),
+            CommandBody::Create { mailbox }
+            | CommandBody::Delete { mailbox }
+            | CommandBody::Subscribe { mailbox }
+            | CommandBody::Unsubscribe { mailbox } => {
+                Some(event(EventCode::FolderChanged).detail("folder", folder(mailbox)))
+            }
+            CommandBody::Rename { from, to } => {
+                Some(event(EventCode::FolderChanged).detail("folder", folder(from)).detail("target", folder(to)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The record of a message that is added.
+    pub(super) fn added(&self, mailbox: &Mailbox<'_>, octets: u64, ids: &[String]) -> AuditEvent {
+        let digests: Vec<String> = ids.iter().map(|id| self.gatekeeper.message_digest(id)).collect();
+        self.gatekeeper
+            .session_event(&self.session.info, EventCode::MessagesChanged, Outcome::Success)
+            .detail("command", "APPEND")
+            .detail("folder", folder(mailbox))
+            .detail("bytes", octets.to_string())
+            .list("message_ids", &digests)
+    }
+
+    /// Has a FETCH of content tell UIDs, which are recorded; the tool does not see them unless it asked for them.
+    pub(super) fn ask_for_uids(&mut self, body: &mut CommandBody<'static>) {
+        self.reads.hides_uid = false;
+        let CommandBody::Fetch {
+            macro_or_item_names: MacroOrMessageDataItemNames::MessageDataItemNames(items),
+            uid: false,
+            ..
+        } = body
+        else {
+            return;
+        };
+        let is_content = |item: &MessageDataItemName<'_>| {
+            matches!(
+                item,
+                MessageDataItemName::BodyExt { .. }
+                    | MessageDataItemName::Binary { .. }
+                    | MessageDataItemName::Rfc822
+                    | MessageDataItemName::Rfc822Header
+                    | MessageDataItemName::Rfc822Text
+            )
+        };
+        if items.iter().any(is_content) && !items.contains(&MessageDataItemName::Uid) {
+            items.push(MessageDataItemName::Uid);
+            // Where QRESYNC is on, a tool keeps its messages by UID and gets them unasked anyway.
+            self.reads.hides_uid = !self.enabled.qresync;
+        }
+    }
+
+    /// Another folder is open, or none.
+    pub(super) async fn leave(&mut self, next: Option<&Mailbox<'_>>) -> Result<(), End> {
+        self.settle_all().await?;
+        if let Some(event) = self.reads.visit(&self.gatekeeper, &self.session) {
+            // Of how much was looked at nobody waits to hear.
+            drop(self.gatekeeper.begin(event).await?);
+        }
+        self.reads.open(next.map(folder).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Begins the record of what was delivered so far.
+    pub(super) async fn record_reads(&mut self) -> Result<(), End> {
+        match self.reads.event(&self.gatekeeper, &self.session) {
+            Some(event) => self.begin(event).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Comes back when every change is durably recorded, and what was read if its time has come.
+    pub(super) async fn settle(&mut self) -> Result<(), End> {
+        if self.reads.is_due() {
+            self.record_reads().await?;
+        }
+        self.durable().await
+    }
+
+    /// Comes back when all that was done is durably recorded.
+    pub(super) async fn settle_all(&mut self) -> Result<(), End> {
+        self.record_reads().await?;
+        self.durable().await
+    }
+
+    async fn durable(&mut self) -> Result<(), End> {
+        for recording in std::mem::take(&mut self.pending) {
+            self.gatekeeper.durable(recording).await?;
+        }
+        Ok(())
+    }
+}
+
+fn folder(mailbox: &Mailbox<'_>) -> String {
+    mailbox_name(mailbox).unwrap_or_else(|| "?".to_owned())
+}
+
+/// A set of numbers as it was asked for.
+fn numbers(set: &SequenceSet) -> String {
+    let one = |number: &SeqOrUid| match number {
+        SeqOrUid::Value(number) => number.to_string(),
+        SeqOrUid::Asterisk => "*".to_owned(),
+    };
+    let parts = set.0.as_ref().iter().map(|part| match part {
+        Sequence::Single(number) => one(number),
+        Sequence::Range(from, to) => format!("{}:{}", one(from), one(to)),
+    });
+    parts.collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,250 @@
+//! `/api/v1/grants/explain`: what was asked, which rule refused it, what would let it through, and who may give that.
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::audit::record::Record;
+use crate::domain::client::Status;
+use crate::domain::fault::Fault;
+use crate::domain::grant::Grant;
+use crate::domain::id::{GrantId, VerdictId};
+use crate::domain::mailbox::Mailbox;
+use crate::domain::operator::Role;
+use crate::domain::scope::{Preset, Scope};
+use crate::http::admin::caller::{Admins, Caller, Readers, Roles};
+use crate::http::admin::input::Query;
+use crate::http::problem::Problem;
+use crate::policy::remedy::{Refused, Remedy, Who, remedy};
+use crate::policy::{self, Rights};
+use crate::registry::{Registry, RegistryError};
+
+/// Either the id of a verdict, or client, mailbox and command.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// The verdict id of a refusal.
+    verdict: Option<String>,
+    /// Id or name.
+    client: Option<String>,
+    /// Id or address.
+    mailbox: Option<String>,
+    /// An IMAP command without its tag.
+    command: Option<String>,
+}
+
+/// What was asked, which rule refused it, what would let it through, and who may give that.
+#[derive(Default, Serialize, ToSchema)]
+pub(super) struct Explanation {
+    permitted: bool,
+    /// The verdict, and when it was given; `null`: what the command would get now.
+    verdict_id: Option<String>,
+    #[schema(format = DateTime)]
+    at: Option<String>,
+    /// The client's name, or its id when it is gone.
+    client: Option<String>,
+    /// The mailbox's address, or its id when it is gone.
+    mailbox: Option<String>,
+    /// The grant that it stands on; `null`: none.
+    grant_id: Option<String>,
+    session_id: Option<String>,
+    source: Option<String>,
+    protocol: Option<String>,
+    /// What was asked for.
+    asked: Option<String>,
+    /// The folder or address that it was asked for, where the rule is about one.
+    object: Option<String>,
+    /// The rule that refuses it.
+    rule: Option<String>,
+    /// The scope that is missing.
+    needs: Option<String>,
+    /// The rule in words.
+    text: Option<String>,
+    /// What would let it through, by the grant as it is now.
+    remedy: Option<String>,
+    /// The command that does it.
+    command: Option<String>,
+    /// Presets that would allow it too, and all that the grant gives now.
+    presets: Vec<&'static str>,
+    /// Roles that may do it; `null`: nobody has to permit it, or nobody can.
+    roles: Option<Vec<Role>>,
+    /// Operators in those roles now, by name.
+    operators: Option<Vec<String>>,
+    /// Who else can help: the `tool` itself, the `keeper` of the service's settings, or `nobody`.
+    who: Option<&'static str>,
+}
+
+/// Why a command or login was refused, or what a command would get
+#[utoipa::path(get, path = "/grants/explain", operation_id = "grant_explain", tag = "grant", params(Asked),
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))),
+    responses((status = 200, body = Explanation), (status = 404)))]
+pub(super) async fn explain(caller: Caller<Readers>, Query(asked): Query<Asked>) -> Result<Json<Explanation>, Problem> {
+    let registry = caller.registry();
+    let explanation = match (asked.verdict, asked.client, asked.mailbox, asked.command) {
+        (Some(verdict), None, None, None) => {
+            let form = "a verdict id has the form vrd_xxxxxxxxxxxx, as a refusal says it";
+            let verdict: VerdictId = verdict.parse().map_err(|_| Problem::new(Fault::Invalid, form))?;
+            let record = caller.state.audit.find_verdict(&verdict).await?;
+            let unknown = "no such verdict here: it is another installation's, or not in this audit log";
+            recorded(registry, record.ok_or_else(|| Problem::new(Fault::NotFound, unknown))?).await?
+        }
+        (None, Some(client), Some(mailbox), Some(command)) => now(&caller, &client, &mailbox, &command).await?,
+        _ => return Err(Problem::new(Fault::Invalid, "give verdict, or client, mailbox and command")),
+    };
+    Ok(Json(explanation))
+}
+
+/// What was recorded of a refusal, and what would let it through now.
+async fn recorded(registry: &Registry, record: Record) -> Result<Explanation, Problem> {
+    let mut detail = record.detail;
+    let grant = match record.grant_id.as_deref().and_then(|id| id.parse::<GrantId>().ok()) {
+        Some(id) => found(registry.find_grant(&id).await)?,
+        None => None,
+    };
+    let client = match record.client_id.as_deref() {
+        Some(id) => found(registry.find_client(id).await)?,
+        None => None,
+    };
+    let mailbox_name = record.mailbox_id.clone().or_else(|| detail.remove("mailbox"));
+    let mailbox = match mailbox_name.as_deref() {
+        Some(name) => found(registry.find_mailbox(name).await)?,
+        None => None,
+    };
+    // A login that was refused names no grant: the one that there is now is meant.
+    let grant = match (grant, &client, &mailbox) {
+        (None, Some(client), Some(mailbox)) => {
+            let grants = registry.grants_of_client(&client.id).await?;
+            grants.into_iter().find(|grant| grant.mailbox_id == mailbox.id)
+        }
+        (grant, ..) => grant,
+    };
+    let grant = grant.filter(|grant| grant.status == Status::Active);
+    let explanation = Explanation {
+        verdict_id: record.verdict_id,
+        at: Some(record.at.to_rfc3339()),
+        client: client.map(|client| client.name).or(record.client_id),
+        mailbox: mailbox.as_ref().map(|mailbox| mailbox.address.to_string()).or(mailbox_name),
+        grant_id: grant.as_ref().map(|grant| grant.id.to_string()).or(record.grant_id),
+        session_id: record.session_id,
+        source: record.source,
+        protocol: detail.remove("protocol"),
+        asked: detail.remove("asked"),
+        object: detail.remove("object"),
+        rule: detail.remove("rule"),
+        needs: detail.remove("needs"),
+        text: detail.remove("text").or_else(|| detail.remove("reason")),
+        ..Explanation::default()
+    };
+    explanation.with_remedy(registry, grant.as_ref().zip(mailbox.as_ref())).await
+}
+
+/// What there is of it.
+fn found<T>(result: Result<T, RegistryError>) -> Result<Option<T>, Problem> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(RegistryError::NotFound(_) | RegistryError::Denied) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a command would get.
+async fn now(caller: &Caller<Readers>, client: &str, mailbox: &str, command: &str) -> Result<Explanation, Problem> {
+    let registry = caller.registry();
+    let client = registry.find_client(client).await?;
+    let mailbox = registry.find_mailbox(mailbox).await?;
+    let mut explanation = Explanation {
+        client: Some(client.name.clone()),
+        mailbox: Some(mailbox.address.to_string()),
+        asked: Some(command.to_owned()),
+        ..Explanation::default()
+    };
+    let grant = match registry.grant_for(&client.id, &mailbox.address).await {
+        Ok((_, _, grant)) => grant,
+        Err(RegistryError::Denied) => {
+            explanation.rule = Some("grant".to_owned());
+            explanation.text = Some("no grant in force for this client and mailbox".to_owned());
+            return explanation.with_remedy(registry, None).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let rights = Rights { scopes: grant.scopes, bounds: grant.bounds.clone(), mailbox: mailbox.address.clone() };
+    explanation.grant_id = Some(grant.id.to_string());
+    let freeze = registry.freeze_of_change(&client.id, &mailbox.id, policy::protocol_of(command)).await?;
+    let explain = |rights: &Rights| policy::explain(rights, caller.state.costly_search, command);
+    let decided = match &freeze {
+        Some(freeze) => policy::while_frozen(&rights, freeze, explain),
+        None => explain(&rights),
+    };
+    match decided {
+        Ok(()) => Ok(Explanation { permitted: true, ..explanation }),
+        Err(denial) => {
+            explanation.rule = Some(denial.rule.to_owned());
+            explanation.needs = denial.needs.map(|scope| scope.to_string());
+            explanation.asked = Some(denial.asked);
+            explanation.object = denial.object;
+            explanation.text = Some(denial.text);
+            explanation.with_remedy(registry, Some((&grant, &mailbox))).await
+        }
+    }
+}
+
+impl Explanation {
+    async fn with_remedy(mut self, registry: &Registry, grant: Option<(&Grant, &Mailbox)>) -> Result<Self, Problem> {
+        let refused = Refused {
+            rule: self.rule.as_deref().unwrap_or_default(),
+            needs: self.needs.as_deref().and_then(|scope| scope.parse::<Scope>().ok()),
+            object: self.object.as_deref(),
+            protocol: self.protocol.as_deref(),
+        };
+        let Remedy { who, text, options, presets } = remedy(refused, grant);
+        if !options.is_empty() {
+            let verb = match (grant, &self.client, &self.mailbox) {
+                (Some((grant, _)), ..) => Some(format!("grant widen {}", grant.id)),
+                (None, Some(client), Some(mailbox)) => {
+                    Some(format!("grant add --client={} --mailbox={}", quoted(client), quoted(mailbox)))
+                }
+                (None, ..) => None,
+            };
+            let options: String = options.iter().map(|(name, value)| format!(" {name}={}", quoted(value))).collect();
+            self.command = verb.map(|verb| format!("mailwarden {verb}{options}"));
+        }
+        self.remedy = Some(text);
+        self.presets = presets.into_iter().map(Preset::as_str).collect();
+        match who {
+            Who::Granter => {
+                let operators = registry.list_operators().await?.into_iter();
+                let may = operators.filter(|one| one.status == Status::Active && Admins::ALL.contains(&one.role));
+                self.operators = Some(may.map(|one| one.name).collect());
+                self.roles = Some(Admins::ALL.to_vec());
+            }
+            Who::Keeper => self.who = Some("keeper"),
+            Who::Tool => self.who = Some("tool"),
+            Who::Nobody => self.who = Some("nobody"),
+        }
+        Ok(self)
+    }
+}
+
+/// A word of a POSIX shell. Tools choose names of folders, and somebody pastes this line.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._-:/+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    let shown: String = word.chars().map(|one| if one.is_control() { '?' } else { one }).collect();
+    format!("'{}'", shown.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_line_to_paste_says_nothing_else_to_a_shell() {
+        assert_eq!(quoted("Archive/2026"), "Archive/2026");
+        assert_eq!(quoted("$(reboot) it's"), "'$(reboot) it'\\''s'");
+        assert_eq!(quoted("a\r\nreboot"), "'a??reboot'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,228 @@
+//! `grant explain`: one denial of every rule on every protocol, and what is told of it: what was asked, which rule refused, what would
+//! let it through, and who may give that.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::api::Api;
+use crate::support::gateway::{Tool, plain};
+use crate::support::smtp_upstream::Act;
+use crate::support::stage::ADDRESS;
+use crate::support::submission::{Both, say};
+use crate::support::wire::Wire;
+
+/// The verdict id in a refusal.
+fn verdict(answer: &str) -> String {
+    let at = answer.find("vrd_").unwrap_or_else(|| panic!("no verdict in {answer:?}"));
+    answer[at..].chars().take_while(|one| one.is_ascii_alphanumeric() || *one == '_').collect()
+}
+
+fn explained(scene: &Both, verdict: &str) -> Value {
+    let printed = scene.gateway.manage_ok(&["grant", "explain", "--verdict", verdict, "--format", "json"], b"");
+    serde_json::from_str(&printed).expect("JSON")
+}
+
+/// A denial, explained: all four questions have their answer. Gives the explanation.
+fn walk(scene: &Both, answer: &str, tool: &str, rule: &str, asked: &str, remedy: &str) -> Value {
+    let told = explained(scene, &verdict(answer));
+    assert_eq!((&told["rule"], &told["asked"]), (&json!(rule), &json!(asked)), "{told}");
+    assert_eq!(told["permitted"], false, "{told}");
+    if rule != "token" {
+        assert_eq!((&told["client"], &told["mailbox"]), (&json!(tool), &json!(ADDRESS)), "{told}");
+    }
+    assert!(told["text"].is_string() && told["source"] == "127.0.0.1", "{told}");
+    assert!(told["remedy"].as_str().is_some_and(|text| text.contains(remedy)), "{remedy:?} is not in {told}");
+    let by_role = told["roles"] == json!(["admin"]) && told["operators"].as_array().is_some_and(|all| !all.is_empty());
+    assert!(by_role != told["who"].is_string(), "either an operator or somebody else can help: {told}");
+    let is_command = by_role && rule != "whole-account";
+    assert_eq!(told["command"].is_string(), is_command, "what an operator can do is a command: {told}");
+    told
+}
+
+/// Makes a tool with a grant in these terms.
+fn tool(scene: &Both, name: &str, terms: &[&str]) -> Tool {
+    let tool = scene.gateway.add_client(name);
+    let add = ["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS];
+    scene.gateway.manage_ok(&[&add[..], terms].concat(), b"");
+    tool
+}
+
+fn grant_id(scene: &Both, tool: &Tool) -> String {
+    let listed: Value =
+        serde_json::from_str(&scene.gateway.manage_ok(&["grant", "list", "--format", "json"], b"")).expect("JSON");
+    let grants = listed["grants"].as_array().expect("grants");
+    grants.iter().find(|grant| grant["client_id"] == tool.id.as_str()).expect("a grant")["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned()
+}
+
+fn change(scene: &Both, tool: &Tool, terms: &Value) {
+    let path = format!("/api/v1/grants/{}", grant_id(scene, tool));
+    let answer = Api::of(&scene.gateway).json("PUT", &path, &scene.gateway.operator_token, terms);
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+fn imap_log_in(scene: &Both, user: &str, token: &str) -> String {
+    scene.gateway.imap().command("a", &format!("LOGIN {user} {token}")).pop().expect("an answer")
+}
+
+fn smtp(scene: &Both, token: &str) -> Wire {
+    let mut smtp = Wire::connect(scene.gateway.port("smtps"), scene.gateway.ca_file());
+    smtp.reply();
+    say(&mut smtp, &format!("AUTH PLAIN {}", plain(ADDRESS, token)), "235");
+    smtp
+}
+
+#[test]
+fn every_rule_of_imap_explains_itself_and_the_proposed_command_lets_it_through() {
+    let scene = Both::set(|_| Act::Well);
+    let reader = tool(&scene, "reader", &["--preset", "archive", "--folder", "INBOX"]);
+    let mut imap = scene.gateway.imap_session(ADDRESS, &scene.gateway.token(&reader, ADDRESS));
+    imap.command_ok("s", "SELECT INBOX");
+    for (command, rule, asked, remedy) in [
+        (r"STORE 1 +FLAGS (\Seen)", "scope", "STORE", "mail.flag"),
+        ("SORT (DATE) UTF-8 ALL", "costly-search", "SORT", "settings"),
+        ("EXAMINE Secret", "folder", "EXAMINE", "Secret"),
+        ("EXAMINE \"A&\"", "folder-name", "EXAMINE", "UTF-7"),
+        ("EXAMINE \"*\"", "folder", "EXAMINE", "add the folder"),
+        ("SETACL INBOX a lrs", "never", "SETACL", "no grant"),
+        ("GETQUOTA \"\"", "whole-account", "GETQUOTA", "no folders"),
+        (&format!("LIST \"\" {}", "a*".repeat(9)), "pattern", "LIST", "wildcards"),
+        ("APPEND INBOX {999999999}", "size", "APPEND", "largest"),
+    ] {
+        let answer = imap.command("t", command).pop().expect("an answer");
+        assert!(answer.starts_with("t NO ["), "{command}: {answer}");
+        let told = walk(&scene, &answer, "reader", rule, asked, remedy);
+        assert!(told["session_id"].is_string() && told["grant_id"] == grant_id(&scene, &reader).as_str(), "{told}");
+    }
+    // A star in a folder's name never becomes a pattern of a grant.
+    let starred = imap.command("t", "EXAMINE \"*\"").pop().expect("an answer");
+    assert!(explained(&scene, &verdict(&starred))["command"].as_str().is_some_and(|line| !line.contains('*')));
+    // The table says the same in words.
+    let table = scene.gateway.manage_ok(&["grant", "explain", "--verdict", &verdict(&starred)], b"");
+    assert!(table.lines().any(|line| line.starts_with("remedy ")) && table.contains("admin"), "{table}");
+
+    // What is proposed does it.
+    imap.command_ok("s", "SELECT INBOX");
+    for (command, after) in [(r"STORE 1 +FLAGS (\Seen)", "mail.flag"), ("EXAMINE Secret", "Secret")] {
+        let told = explained(&scene, &verdict(&imap.command("t", command).pop().expect("an answer")));
+        let line = told["command"].as_str().expect("a command").to_owned();
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        let printed = scene.gateway.manage_ok(&[&words[..], &["--format", "json"]].concat(), b"");
+        assert!(printed.contains(after), "{line}: {printed}");
+        let again = explained(&scene, told["verdict_id"].as_str().expect("an id"));
+        assert!(again["who"] == "tool" && again["command"].is_null(), "the grant gives it by now: {again}");
+        imap = scene.gateway.imap_session(ADDRESS, &scene.gateway.token(&reader, ADDRESS));
+        imap.command_ok("s", "SELECT INBOX");
+        let answer = imap.command("t", command).pop().expect("an answer");
+        assert!(!answer.contains("vrd_"), "{command} is refused still: {answer}");
+        imap.command_ok("s", "SELECT INBOX");
+    }
+    imap.command_ok("s", "SELECT INBOX");
+    let full = explained(&scene, &verdict(&imap.command("t", "EXPUNGE").pop().expect("an answer")));
+    assert_eq!(full["presets"], json!(["full"]), "{full}");
+}
+
+#[test]
+fn every_rule_of_submission_explains_itself() {
+    let scene = Both::set(|_| Act::Well);
+    let sender = tool(&scene, "sender", &["--preset", "marketing", "--recipient", "@else.test"]);
+    let token = scene.gateway.token(&sender, ADDRESS);
+    let mut smtp = smtp(&scene, &token);
+    let mut refused = |line: &str, code: &str| say(&mut smtp, line, code).pop().expect("a reply");
+    let told = walk(&scene, &refused("MAIL FROM:<boss@example.test>", "553"), "sender", "sender", "MAIL FROM", "boss@");
+    let line = told["command"].as_str().expect("a command");
+    assert!(line.ends_with(&format!("--sender={ADDRESS} --sender=boss@example.test")), "{line}");
+    walk(&scene, &refused("MAIL FROM:<>", "553"), "sender", "null-sender", "MAIL FROM", "no grant");
+    let big = format!("MAIL FROM:<{ADDRESS}> SIZE=99999999999");
+    walk(&scene, &refused(&big, "552"), "sender", "size", "MAIL FROM", "largest");
+    refused(&format!("MAIL FROM:<{ADDRESS}>"), "250");
+    walk(&scene, &refused("RCPT TO:<a@third.test>", "550"), "sender", "recipient", "RCPT TO", "recipients");
+    for number in 0..1000 {
+        refused(&format!("RCPT TO:<a{number}@else.test>"), "250");
+    }
+    walk(&scene, &refused("RCPT TO:<b@else.test>", "452"), "sender", "recipient-count", "RCPT TO", "further message");
+    refused("DATA", "354");
+    let twice = format!("From: {ADDRESS}\r\nFrom: {ADDRESS}\r\n\r\nx\r\n.");
+    walk(&scene, &refused(&twice, "550"), "sender", "header", "DATA", "once");
+    refused(&format!("MAIL FROM:<{ADDRESS}>"), "250");
+    refused("RCPT TO:<b@else.test>", "250");
+    refused("DATA", "354");
+    let forged = refused("From: boss@example.test\r\n\r\nx\r\n.", "550");
+    walk(&scene, &forged, "sender", "header-sender", "DATA", "boss@");
+    let reader = tool(&scene, "reader", &["--preset", "backup"]);
+    let token = scene.gateway.token(&reader, ADDRESS);
+    let mut smtp = self::smtp(&scene, &token);
+    let answer = say(&mut smtp, &format!("MAIL FROM:<{ADDRESS}>"), "553").pop().expect("a reply");
+    let told = walk(&scene, &answer, "reader", "scope", "MAIL FROM", "mail.send");
+    assert_eq!(told["presets"], json!(["helpdesk", "full"]), "{told}");
+}
+
+#[test]
+fn every_rule_of_the_login_explains_itself_to_operators_and_says_nothing_to_the_tool() {
+    let scene = Both::set(|_| Act::Well);
+    let terms = |scope: &str, bounds: Value| json!({ "scope": scope, "bounds": bounds });
+    let mut said = BTreeSet::new();
+    for (rule, user, change_to, remedy) in [
+        ("network", ADDRESS, Some(terms("mail.read", json!({ "networks": ["192.0.2.0/24"] }))), "127.0.0.1"),
+        ("protocol", ADDRESS, Some(terms("mail.read", json!({ "protocols": [] }))), "protocols"),
+        ("mechanism", ADDRESS, Some(terms("mail.read", json!({ "mechanisms": ["XOAUTH2"] }))), "mechanisms"),
+        ("token-scope", ADDRESS, Some(terms("mail.append", json!({}))), "new token"),
+        ("user", "other@example.test", None, "address"),
+        ("token", ADDRESS, None, "new token"),
+    ] {
+        let tool = tool(&scene, rule, &["--preset", "backup"]);
+        let token = scene.gateway.token(&tool, ADDRESS);
+        let shown = if rule == "token" { format!("x{token}") } else { token };
+        if let Some(to) = change_to {
+            change(&scene, &tool, &to);
+        }
+        let answer = imap_log_in(&scene, user, &shown);
+        walk(&scene, &answer, rule, rule, "login", remedy);
+        said.insert(answer.replace(&verdict(&answer), ""));
+        let mut smtp = Wire::connect(scene.gateway.port("smtps"), scene.gateway.ca_file());
+        smtp.reply();
+        let answer = say(&mut smtp, &format!("AUTH PLAIN {}", plain(user, &shown)), "535").pop().expect("a reply");
+        // On SMTP the command is another one.
+        let rule = explained(&scene, &verdict(&answer));
+        assert_eq!(rule["protocol"], "smtp", "{rule}");
+        said.insert(answer.replace(&verdict(&answer), ""));
+    }
+    let gone = tool(&scene, "gone", &["--preset", "backup"]);
+    let once = tool(&scene, "once", &["--preset", "backup", "--pin-once"]);
+    let void = tool(&scene, "void", &["--preset", "backup"]);
+    let [gone_token, once_token, void_token] = [&gone, &once, &void].map(|tool| scene.gateway.token(tool, ADDRESS));
+    assert!(imap_log_in(&scene, ADDRESS, &once_token).starts_with("a OK"));
+    scene.gateway.manage_ok(&["grant", "remove", &grant_id(&scene, &gone)], b"");
+    scene.gateway.manage_ok(&["revoke", "--client", &void.id], b"");
+    for (tool, token, rule, remedy) in [
+        ("gone", gone_token, "grant", "make a grant"),
+        ("once", once_token, "used-up", "one session"),
+        ("void", void_token, "revoked", "void"),
+    ] {
+        let answer = imap_log_in(&scene, ADDRESS, &token);
+        let told = walk(&scene, &answer, tool, rule, "login", remedy);
+        if rule == "grant" {
+            let line = told["command"].as_str().expect("a command");
+            assert!(line.starts_with("mailwarden grant add --client=gone"), "{line}");
+        }
+        said.insert(answer.replace(&verdict(&answer), ""));
+    }
+    assert_eq!(said.len(), 2, "one answer per protocol, whatever the reason: {said:?}");
+}
+
+#[test]
+fn ids_that_are_none_or_not_ours_are_told_apart() {
+    let scene = Both::set(|_| Act::Well);
+    for (id, words) in [
+        ("nonsense", "a verdict id has the form vrd_"),
+        ("ses_000000000000", "a verdict id has the form vrd_"),
+        ("vrd_", "a verdict id has the form vrd_"),
+        ("vrd_000000000000", "no such verdict here"),
+    ] {
+        let finished = scene.gateway.manage(&["grant", "explain", "--verdict", id], b"");
+        assert!(finished.code == Some(2) && finished.stderr.contains(words), "{id}: {finished:?}");
+    }
+}
