@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use crate::cli::api::Api;
+use crate::cli::budget::{self, Limit};
 use crate::cli::manage::segment;
 
 /// Entries to add.
@@ -28,12 +29,15 @@ pub(super) struct Widen {
     /// A network or address that the tool may come from; may be repeated
     #[arg(long)]
     network: Vec<String>,
-    /// imap or smtp; may be repeated
+    /// imap, smtp or pop3; may be repeated
     #[arg(long)]
     protocol: Vec<String>,
     /// A SASL mechanism; may be repeated
     #[arg(long)]
     mechanism: Vec<String>,
+    /// A larger budget, e.g. recipients=200/hour; may be repeated
+    #[arg(long, value_name = "NAME=NUMBER/SPAN", value_parser = budget::limit)]
+    budget: Vec<budget::Limit>,
 }
 
 impl Widen {
@@ -61,12 +65,15 @@ impl Widen {
                 add(&mut bounds, name, more)?;
             }
         }
+        for limit in &self.budget {
+            raise(&mut bounds, *limit)?;
+        }
         let given = grant.get("scope").and_then(Value::as_str).unwrap_or_default();
         let scope: Vec<&str> = given.split(' ').chain(self.scope.iter().map(String::as_str)).collect();
         let nothing = self.scope.is_empty() && Some(&bounds) == grant.get("bounds").and_then(Value::as_object);
         ensure!(
             !nothing,
-            "say what to add: --scope, --folder, --sender, --recipient, --network, --protocol or --mechanism"
+            "say what to add: --scope, --folder, --sender, --recipient, --network, --protocol, --mechanism or --budget"
         );
         let kept = |name: &str| grant.get(name).cloned().unwrap_or_default();
         Ok(json!({
@@ -91,6 +98,25 @@ fn add(bounds: &mut Map<String, Value>, name: &str, more: &[String]) -> anyhow::
     Ok(())
 }
 
+/// Sets a limit to more than it is. An absent one does not limit.
+fn raise(bounds: &mut Map<String, Value>, limit: Limit) -> anyhow::Result<()> {
+    let of = bounds.get_mut("budgets");
+    let (now, more) = match limit {
+        Limit::Sessions(most) => (of.and_then(|of| of.get_mut("sessions")), u64::from(most)),
+        Limit::Counted(what, span, amount) => {
+            (of.and_then(|of| of.get_mut(what.as_str())?.get_mut(span.as_str())), amount.into())
+        }
+    };
+    match now {
+        Some(now) if now.as_u64().is_some_and(|now| now < more) => {
+            *now = json!(more);
+            Ok(())
+        }
+        Some(now) if now.is_u64() => bail!("the grant's budget is {now} already: that would not widen it"),
+        _ => bail!("the grant has no such budget: one would narrow it"),
+    }
+}
+
 /// A single address is the network that holds it alone.
 fn network(text: &str) -> String {
     text.parse::<std::net::IpAddr>().map_or_else(|_| text.to_owned(), |one| ipnet::IpNet::from(one).to_string())
@@ -101,6 +127,7 @@ mod tests {
     use serde_json::json;
 
     use super::Widen;
+    use crate::cli::budget::limit;
 
     fn widen() -> Widen {
         let none = Vec::new;
@@ -113,6 +140,7 @@ mod tests {
             network: none(),
             protocol: none(),
             mechanism: none(),
+            budget: Vec::new(),
         }
     }
 
@@ -137,5 +165,24 @@ mod tests {
         let narrows = Widen { recipient: vec!["a@x.test".to_owned()], ..widen() };
         assert!(narrows.terms(&grant).is_err(), "no list of recipients is no limit");
         assert!(widen().terms(&grant).is_err(), "nothing to add");
+    }
+
+    #[test]
+    fn a_budget_only_grows() {
+        let grant = json!({
+            "scope": "mail.send", "bounds": { "budgets": { "recipients": { "hour": 5, "day": 9 }, "sessions": 2 } },
+            "token_ttl_secs": 60, "session_ttl_secs": 0, "expires_at": null,
+        });
+        let more = |budgets: &[&str]| {
+            let budget = budgets.iter().map(|text| limit(text).unwrap()).collect();
+            let terms = Widen { budget, ..widen() }.terms(&grant);
+            terms.ok().map(|terms| terms["bounds"]["budgets"].clone())
+        };
+        let expected = json!({ "recipients": { "hour": 10, "day": 9 }, "sessions": 3 });
+        assert_eq!(more(&["recipients=10/hour", "sessions=3"]), Some(expected));
+        for narrower in ["recipients=5/hour", "recipients=8/day", "sessions=1", "bytes=100/day", "messages_read=1/hour"]
+        {
+            assert_eq!(more(&[narrower]), None, "{narrower}");
+        }
     }
 }

@@ -53,6 +53,12 @@ impl Reads {
         *self = Self { folder, ..Self::default() };
     }
 
+    /// Another folder is open now, whose UIDVALIDITY is known.
+    pub(in crate::gateway) fn open_as(&mut self, folder: String, validity: u32) {
+        self.open(folder);
+        self.uid_validity = Some(validity);
+    }
+
     /// The folder that is open.
     pub(in crate::gateway) fn folder(&self) -> &str {
         &self.folder
@@ -76,6 +82,18 @@ impl Reads {
     pub(in crate::gateway) fn begin(&mut self, line: &[u8]) {
         self.scan = FetchScan::default();
         self.now = FetchScan::number(line).map(|number| Read { number, ..Read::default() });
+    }
+
+    /// A message's content begins, or its header's, that is delivered without a FETCH response around it.
+    pub(in crate::gateway) fn message(&mut self, uid: u32, is_body: bool) {
+        self.now = Some(Read { uid: Some(uid), is_content: true, is_body, ..Read::default() });
+        self.is_in_content = true;
+        self.header = Some(HeaderScan::default());
+    }
+
+    /// So many messages were shown in a list.
+    pub(in crate::gateway) fn listed(&mut self, count: usize) {
+        self.listed += count as u64;
     }
 
     /// A part of the response's line passes by. A UID that only we asked for is taken out.

@@ -21,7 +21,7 @@ pub fn while_frozen<T>(
 
 impl Denial {
     fn frozen(asked: &str, freeze: &FreezeId) -> Self {
-        Self::rule(Self::FROZEN, asked, &format!("{asked} is frozen for now (freeze {freeze})"))
+        Self::rule(Self::FROZEN, asked, &format!("{asked} is frozen for now (freeze {freeze})")).about(freeze.as_str())
     }
 }
 

@@ -1,9 +1,12 @@
 //! What would let a refused command through: the change of the grant that does it, or why none does.
 
+use crate::domain::clock::Timestamp;
 use crate::domain::folder::FolderPath;
+use crate::domain::freeze::Freeze;
 use crate::domain::grant::Grant;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::{Preset, Scope};
+use crate::policy::budget::{Limit, RULE};
 
 /// What was refused, as it was recorded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +26,8 @@ pub struct Refused<'a> {
 pub enum Who {
     /// Who may change grants.
     Granter,
+    /// Who may end freezes.
+    Thawer,
     /// Who keeps the service's settings.
     Keeper,
     /// The tool itself: nobody has to permit anything.
@@ -110,10 +115,34 @@ pub fn remedy(refused: Refused<'_>, grant: Option<(&Grant, &Mailbox)>) -> Remedy
         "protocol" => widen("protocols", "--protocol", "PROTOCOL"),
         "mechanism" => widen("mechanisms", "--mechanism", "MECHANISM"),
         "whole-account" => Remedy::of(Who::Granter, "a grant that names no folders gives it: no list of them can"),
+        RULE => match object.and_then(Limit::read) {
+            Some(limit) if limit.is_lifted(&bounds.budgets.unwrap_or_default()) => by_now,
+            Some(limit) => {
+                let options = vec![("--budget", limit.doubled())];
+                let text = match limit {
+                    Limit::Counted(_, span, _) => {
+                        format!("wait for the next {} of UTC, or raise the budget", span.as_str())
+                    }
+                    Limit::Sessions(_) => "end one of the grant's sessions, or raise the budget".to_owned(),
+                };
+                Remedy::change(text, options)
+            }
+            None => Remedy::of(Who::Granter, "wait, or raise the grant's budgets"),
+        },
         "token-scope" => Remedy::of(Who::Tool, "the token's scopes are none of the grant's: ask for a new token"),
         "grant" => by_now,
         _ => Remedy::of(Who::Granter, "look at the grant's bounds: `mailwarden grant show` tells them"),
     }
+}
+
+/// What would let through what a freeze refused; `None`: it is over. `made_by` is told as it is given.
+pub fn thaw(freeze: Option<&Freeze>, made_by: &str) -> Remedy {
+    let Some(freeze) = freeze else { return Remedy::of(Who::Tool, "the freeze is over: try again") };
+    let end = freeze.thaws_at.map_or_else(|| "never".to_owned(), Timestamp::to_rfc3339);
+    let (level, since) = (freeze.level.as_str(), freeze.created_at.to_rfc3339());
+    let text =
+        format!("end the freeze: {level} since {since} by {made_by} ({}); by itself it ends: {end}", freeze.reason);
+    Remedy::of(Who::Thawer, &text)
 }
 
 /// The rules that hold whatever a grant says.

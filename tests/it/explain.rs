@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::Api;
 use crate::support::gateway::{Tool, plain};
+use crate::support::pop3::Pop3;
 use crate::support::smtp_upstream::Act;
 use crate::support::stage::ADDRESS;
 use crate::support::submission::{Both, say};
@@ -33,7 +34,8 @@ fn walk(scene: &Both, answer: &str, tool: &str, rule: &str, asked: &str, remedy:
     }
     assert!(told["text"].is_string() && told["source"] == "127.0.0.1", "{told}");
     assert!(told["remedy"].as_str().is_some_and(|text| text.contains(remedy)), "{remedy:?} is not in {told}");
-    let by_role = told["roles"] == json!(["admin"]) && told["operators"].as_array().is_some_and(|all| !all.is_empty());
+    let roles = if rule == "freeze" { json!(["admin", "security"]) } else { json!(["admin"]) };
+    let by_role = told["roles"] == roles && told["operators"].as_array().is_some_and(|all| !all.is_empty());
     assert!(by_role != told["who"].is_string(), "either an operator or somebody else can help: {told}");
     let is_command = by_role && rule != "whole-account";
     assert_eq!(told["command"].is_string(), is_command, "what an operator can do is a command: {told}");
@@ -211,6 +213,128 @@ fn every_rule_of_the_login_explains_itself_to_operators_and_says_nothing_to_the_
         said.insert(answer.replace(&verdict(&answer), ""));
     }
     assert_eq!(said.len(), 2, "one answer per protocol, whatever the reason: {said:?}");
+}
+
+/// A session with one more message in INBOX.
+fn add_message(scene: &Both) {
+    let filler = tool(scene, "filler", &["--preset", "restore"]);
+    let mut imap = scene.gateway.imap_session(ADDRESS, &scene.gateway.token(&filler, ADDRESS));
+    imap.command_ok("a", "APPEND INBOX {10+}\r\nSubject: x");
+}
+
+/// Does what an explanation proposes.
+fn paste(scene: &Both, told: &Value) {
+    let line = told["command"].as_str().expect("a command");
+    scene.gateway.manage_ok(&line.split(' ').skip(1).collect::<Vec<_>>(), b"");
+}
+
+fn pop3_log_in(scene: &Both, token: &str) -> String {
+    Pop3::open(&scene.gateway).ask(&format!("AUTH PLAIN {}", plain(ADDRESS, token)))
+}
+
+fn smtp_log_in(scene: &Both, token: &str) -> String {
+    let mut smtp = Wire::connect(scene.gateway.port("smtps"), scene.gateway.ca_file());
+    smtp.reply();
+    smtp.send(format!("AUTH PLAIN {}\r\n", plain(ADDRESS, token)));
+    smtp.reply().pop().expect("a reply")
+}
+
+#[test]
+fn every_rule_of_pop3_explains_itself_and_the_proposed_command_lets_it_through() {
+    let scene = Both::set(|_| Act::Well);
+    add_message(&scene);
+    for (name, terms, rule, remedy) in [
+        ("sender", &["--preset", "marketing"][..], "scope", "mail.read"),
+        ("outside", &["--preset", "backup", "--folder", "Archive"], "folder", "INBOX"),
+        ("closed", &["--preset", "backup", "--budget", "folders=0/day"], "budget", "next day"),
+    ] {
+        let tool = tool(&scene, name, terms);
+        let token = scene.gateway.token(&tool, ADDRESS);
+        let answer = pop3_log_in(&scene, &token);
+        assert!(answer.starts_with("-ERR [SYS/"), "{answer}");
+        let told = walk(&scene, &answer, name, rule, "the maildrop", remedy);
+        assert_eq!(told["protocol"], "pop3", "{told}");
+        paste(&scene, &told);
+        let answer = pop3_log_in(&scene, &scene.gateway.token(&tool, ADDRESS));
+        assert!(answer.starts_with("+OK"), "{name}: {answer}");
+    }
+    let terms = ["--preset", "backup", "--budget", "messages_read=0/hour", "--budget", "bytes=5/hour"];
+    let reader = tool(&scene, "reader", &terms);
+    let mut pop3 = Pop3::session(&scene.gateway, ADDRESS, &scene.gateway.token(&reader, ADDRESS));
+    pop3.fetch("TOP 1 0");
+    for (command, rule, asked, remedy, proposed) in [
+        ("DELE 1", "scope", "DELE", "mail.delete", "--scope=mail.delete"),
+        ("RETR 1", "budget", "RETR", "hour", "--budget=messages_read=1/hour"),
+        ("TOP 1 0", "budget", "TOP", "raise", "--budget=bytes=10/hour"),
+    ] {
+        let answer = pop3.say(command, "-ERR [SYS/");
+        let told = walk(&scene, &answer, "reader", rule, asked, remedy);
+        let line = told["command"].as_str().expect("a command");
+        assert!(line.ends_with(proposed), "{line}");
+    }
+    let mut said = BTreeSet::new();
+    for shown in ["nonsense".to_owned(), format!("x{}", scene.gateway.token(&reader, ADDRESS)), "\t".to_owned()] {
+        let answer = pop3_log_in(&scene, &shown);
+        walk(&scene, &answer, "reader", "token", "login", "new token");
+        said.insert(answer.replace(&verdict(&answer), ""));
+    }
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+#[test]
+fn a_freeze_explains_itself_at_every_door_and_who_may_end_it() {
+    let scene = Both::set(|_| Act::Well);
+    add_message(&scene);
+    let all = tool(&scene, "all", &["--preset", "full"]);
+    let token = scene.gateway.token(&all, ADDRESS);
+    let freeze = |level: &str| {
+        let args = ["freeze", "--client", &all.id, "--level", level, "--reason", "a drill", "--format", "json"];
+        let made: Value = serde_json::from_str(&scene.gateway.manage_ok(&args, b"")).expect("JSON");
+        made["id"].as_str().expect("an id").to_owned()
+    };
+    let id = freeze("drain");
+    let mut last = Value::Null;
+    for (protocol, answer, expected) in [
+        ("imap", imap_log_in(&scene, ADDRESS, &token), "a NO [UNAVAILABLE]"),
+        ("smtp", smtp_log_in(&scene, &token), "454 4.7.0"),
+        ("pop3", pop3_log_in(&scene, &token), "-ERR [SYS/TEMP]"),
+    ] {
+        assert!(answer.starts_with(expected), "{answer}");
+        last = walk(&scene, &answer, "all", "freeze", "login", "a drill");
+        assert_eq!((&last["protocol"], &last["object"]), (&json!(protocol), &json!(id)), "{last}");
+        assert_eq!(last["command"], format!("mailwarden thaw {id}"));
+        let remedy = last["remedy"].as_str().expect("a remedy");
+        assert!(remedy.contains("drain") && remedy.contains("by first") && remedy.contains("never"), "{remedy}");
+    }
+    paste(&scene, &last);
+    let over = explained(&scene, last["verdict_id"].as_str().expect("an id"));
+    assert!(over["who"] == "tool" && over["command"].is_null(), "{over}");
+    let mut imap = scene.gateway.imap_session(ADDRESS, &token);
+    imap.command_ok("s", "SELECT INBOX");
+    let (mut pop3, mut smtp) = (Pop3::session(&scene.gateway, ADDRESS, &token), smtp(&scene, &token));
+    freeze("read-only");
+    let stored = imap.command("a", r"STORE 1 +FLAGS (\Seen)").pop().expect("an answer");
+    walk(&scene, &stored, "all", "freeze", "STORE", "a drill");
+    walk(&scene, &pop3.say("DELE 1", "-ERR [SYS/TEMP]"), "all", "freeze", "DELE", "a drill");
+    let sent = say(&mut smtp, &format!("MAIL FROM:<{ADDRESS}>"), "451").pop().expect("a reply");
+    paste(&scene, &walk(&scene, &sent, "all", "freeze", "MAIL FROM", "a drill"));
+    imap.command_ok("b", r"STORE 1 +FLAGS (\Seen)");
+}
+
+#[test]
+fn a_budget_of_sessions_explains_itself_and_the_proposed_command_makes_room() {
+    let scene = Both::set(|_| Act::Well);
+    let few = tool(&scene, "few", &["--preset", "full", "--budget", "sessions=1"]);
+    let token = scene.gateway.token(&few, ADDRESS);
+    let _first = scene.gateway.imap_session(ADDRESS, &token);
+    let mut last = Value::Null;
+    for answer in [imap_log_in(&scene, ADDRESS, &token), smtp_log_in(&scene, &token), pop3_log_in(&scene, &token)] {
+        last = walk(&scene, &answer, "few", "budget", "login", "end one of");
+        assert_eq!(last["object"], "sessions=1", "{last}");
+    }
+    paste(&scene, &last);
+    let token = scene.gateway.token(&few, ADDRESS);
+    assert!(imap_log_in(&scene, ADDRESS, &token).starts_with("a OK"));
 }
 
 #[test]

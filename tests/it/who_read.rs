@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::Api;
 use crate::support::gateway::{Gateway, Tool, plain};
+use crate::support::pop3::Pop3;
 use crate::support::stage::{ADDRESS, Stage};
 use crate::support::submission::say;
 use crate::support::wire::Wire;
@@ -241,4 +242,80 @@ fn who_read_is_for_those_who_may_read_the_log_and_reads_its_question_strictly() 
     ] {
         assert_eq!(get(&format!("/api/v1/audit/who-read{query}"), operator).status, status, "{query}");
     }
+}
+
+#[test]
+fn a_reader_by_pop3_is_named_as_one_by_imap_is() {
+    let mut stage = stage(4);
+    let [python, hand, idler] = ["python", "hand", "idler"].map(|name| stage.gateway.add_tool(name, ADDRESS, "backup"));
+    let size = "From: a@seeded.test\r\nMessage-ID:\r\n <1@seeded.test>\r\n\r\nmessage 1\r\n".len();
+    let header = size - "message 1\r\n".len();
+    // It lists, and reads nothing.
+    let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &stage.gateway.token(&idler, ADDRESS));
+    assert_eq!(pop3.unique_ids().len(), 4);
+    pop3.say("RETR 9", "-ERR");
+    pop3.say("QUIT", "+OK");
+    let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &stage.gateway.token(&hand, ADDRESS));
+    pop3.fetch("TOP 2 0");
+    pop3.fetch("TOP 2 1");
+    pop3.fetch("RETR 2");
+    // While the session goes on.
+    let readings = wait_for("the record", PATIENCE, || {
+        let readings = who_read(&stage.gateway, "<1@seeded.test>");
+        (readings.len() == 3).then_some(readings)
+    });
+    let hand_read = [("hand", "INBOX", 2, "header"), ("hand", "INBOX", 2, "body"), ("hand", "INBOX", 2, "body")];
+    assert_eq!(told(&readings), hand_read);
+    let octets: Vec<_> = readings.iter().map(|one| one["bytes"].as_u64().expect("a number")).collect();
+    assert_eq!(octets, [header as u64, size as u64, size as u64]);
+    // The last command before QUIT is recorded before the goodbye.
+    pop3.fetch("RETR 4");
+    pop3.say("QUIT", "+OK");
+    assert_eq!(told(&who_read(&stage.gateway, "<3@seeded.test>")), [("hand", "INBOX", 4, "body")]);
+    let (ca, port) = (stage.gateway.ca_file(), stage.gateway.port("pop3s").to_string());
+    let token = stage.gateway.token(&python, ADDRESS);
+    clients::script("pop3_read.py", ca, &["pop3s", &port, ADDRESS], format!("{token}\n").as_bytes())
+        .expect_ok("poplib");
+    let both = who_read(&stage.gateway, "<0@seeded.test>");
+    assert_eq!(told(&both)[0], ("python", "INBOX", 1, "body"), "{both:?}");
+    assert!(both.iter().all(|one| one["client"] == "python" && one["uid"] == 1), "{both:?}");
+    // By IMAP it is the same place: what was read without its header is found too.
+    let mut imap = session(&stage, &idler);
+    imap.command_ok("a", "UID FETCH 2 BODY[TEXT]");
+    imap.command_ok("b", "LOGOUT");
+    assert!(told(&who_read(&stage.gateway, "<1@seeded.test>")).contains(&("idler", "INBOX", 2, "body")));
+    let visits: Vec<_> = stage.gateway.audit().into_iter().filter(|event| event["code"] == "folder.visited").collect();
+    assert_eq!((&visits[0]["detail"]["listed"], &visits[0]["detail"]["folder"]), (&json!("4"), &json!("INBOX")));
+    stage.gateway.kill();
+    stage.gateway.serve();
+    assert_eq!(told(&who_read(&stage.gateway, "<3@seeded.test>"))[0], ("hand", "INBOX", 4, "body"));
+}
+
+#[test]
+fn what_pop3_removes_is_recorded_and_what_it_hides_is_no_change() {
+    let stage = stage(6);
+    let remover = stage.gateway.add_tool("remover", ADDRESS, "full");
+    let hider = stage.gateway.add_client("hider");
+    let add = ["grant", "add", "--client", &hider.id, "--mailbox", ADDRESS, "--preset", "backup"];
+    stage.gateway.manage_ok(&[&add[..], &["--pop3-delete", "virtual"]].concat(), b"");
+    for (tool, numbers) in [(&hider, &[1][..]), (&remover, &[2, 3, 5])] {
+        let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &stage.gateway.token(tool, ADDRESS));
+        for number in numbers {
+            pop3.say(&format!("DELE {number}"), "+OK");
+        }
+        pop3.say("QUIT", "+OK");
+    }
+    // Marked, and never removed.
+    let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &stage.gateway.token(&remover, ADDRESS));
+    pop3.say("DELE 1", "+OK");
+    pop3.say("RSET", "+OK");
+    pop3.say("QUIT", "+OK");
+    let log = stage.gateway.audit();
+    let changes: Vec<_> = log.iter().filter(|event| event["code"] == "messages.changed").collect();
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!((&changes[0]["client_id"], &changes[0]["outcome"]), (&json!(remover.id), &json!("success")));
+    let validity = changes[0]["detail"]["uidvalidity"].as_str().expect("a number");
+    let expected = json!({ "command": "DELE", "folder": "INBOX", "uids": "2:3,5", "uidvalidity": validity });
+    assert_eq!(changes[0]["detail"], expected);
+    stage.gateway.manage_ok(&["audit", "verify"], b"");
 }

@@ -10,8 +10,7 @@ use crate::domain::token::Claims;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::stream::Peer;
 use crate::oauth::{self, TokenRejected};
-use crate::policy::budget::RULE;
-use crate::policy::{Denial, Rights};
+use crate::policy::{Denial, Rights, budget};
 use crate::protocol::sasl::Attempt;
 use crate::registry::sessions::Standing;
 use crate::registry::{Admitted, LoginRule, Purse, RegistryError, Seat};
@@ -205,8 +204,9 @@ impl Gatekeeper {
             return Ok(Some(seat));
         }
         let (fault, text) = (Fault::Throttled, "too many sessions under this grant, try again later".to_owned());
-        let reason = format!("the grant's budget sessions={most} is used up");
-        let rule = LoginRule { rule: RULE, object: Some(format!("sessions={most}")) };
+        let budget = budget::sessions(most);
+        let reason = format!("the grant's budget {budget} is used up");
+        let rule = LoginRule { rule: budget::RULE, object: Some(budget) };
         Err(Doubt::later(claims, rule, &reason, Refusal { fault, text }))
     }
 }

@@ -6,6 +6,7 @@ mod budget;
 mod capability;
 mod hiding;
 mod maildrop;
+mod records;
 mod removal;
 mod session;
 mod transfer;

@@ -9,6 +9,7 @@ use crate::gateway::pop3::budget::{self, Tally};
 use crate::gateway::pop3::capability::{self, Stage};
 use crate::gateway::pop3::maildrop::{Maildrop, Message, Trouble};
 use crate::gateway::pop3::{End, IDLE_TIMEOUT, hiding, refusal_reply, removal, say_goodbye, transfer, upstream_lost};
+use crate::gateway::reads::Reads;
 use crate::policy::budget::RULE;
 use crate::policy::{Denial, Permit, pop3};
 use crate::protocol::pop3::command::{Command, MAX_LINE, verb};
@@ -26,13 +27,16 @@ pub(super) struct Desk {
     pub(super) mid_response: bool,
     /// What has to be counted of the answer that is under way.
     pub(super) tally: Tally,
+    /// What was delivered of the maildrop.
+    pub(super) reads: Reads,
     bad: u32,
 }
 
 /// Runs a session to its end. Whatever ends it but QUIT, no message is removed.
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
     let mut ended = session.ended();
-    let mut desk = Desk { gatekeeper, session, client, mid_response: false, tally: Tally::default(), bad: 0 };
+    let (tally, reads) = (Tally::default(), Reads::default());
+    let mut desk = Desk { gatekeeper, session, client, mid_response: false, tally, reads, bad: 0 };
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
@@ -47,6 +51,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
     let end = if desk.mid_response { End::Quiet } else { end };
     let _ = budget::end(&mut desk).await;
     say_goodbye(&mut desk.client, end).await;
+    desk.reads.close(&desk.gatekeeper, &desk.session, Vec::new()).await;
     desk.gatekeeper.close(desk.session, reason).await;
 }
 
@@ -105,6 +110,7 @@ impl Desk {
             tracing::error!(%error, "what a tool has removed for itself cannot be read");
             return Err(End::Say(refusal_reply(&Refusal::of(Fault::Unavailable))));
         }
+        self.reads.open_as("INBOX".to_owned(), maildrop.validity);
         let (count, octets) = maildrop.stat();
         self.answer(&format!("+OK {count} messages ({octets} octets)")).await?;
         Ok(maildrop)
@@ -135,7 +141,7 @@ impl Desk {
     }
 
     async fn turn(&mut self, maildrop: &mut Maildrop) -> Result<(), End> {
-        let line = next_line(&mut self.client).await?;
+        let line = self.line().await?;
         let Some((verb, rest)) = verb(&line) else { return self.bad("-ERR unknown or malformed command").await };
         match (verb.as_str(), rest) {
             ("CAPA", "") => Ok(self.client.send(capability::capa(Stage::Inside).as_bytes()).await?),
@@ -224,12 +230,16 @@ impl Desk {
             self.client.queue(line.as_bytes()).await?;
         }
         self.client.send(b".\r\n").await?;
+        self.reads.listed(maildrop.left().count());
         self.mid_response = false;
         Ok(())
     }
 
     /// Removes what is marked, and says goodbye.
     async fn quit(&mut self, maildrop: &mut Maildrop) -> End {
+        if let Err(end) = self.record_reads().await {
+            return end;
+        }
         let is_done = if self.session.bounds().hides_deleted() {
             hiding::keep(&self.gatekeeper, &self.session, maildrop).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "what a tool removed for itself was not kept");
@@ -242,7 +252,7 @@ impl Desk {
             {
                 return End::Say(self.denied(&denial).await);
             }
-            removal::run(maildrop).await.is_ok()
+            removal::run(self, maildrop).await.is_ok()
         };
         maildrop.leave().await;
         let last_word = if is_done { "+OK see you" } else { "-ERR [SYS/TEMP] some marked messages were not removed" };
@@ -251,7 +261,7 @@ impl Desk {
 }
 
 /// One line of the tool. RFC 1939 section 3: one that is silent for too long is left without a word.
-async fn next_line(client: &mut Wire) -> Result<Vec<u8>, End> {
+pub(super) async fn next_line(client: &mut Wire) -> Result<Vec<u8>, End> {
     let line = tokio::time::timeout(IDLE_TIMEOUT, client.line(MAX_LINE)).await;
     Ok(line.map_err(|_| End::Quiet)??)
 }

@@ -21,9 +21,8 @@ pub(super) async fn run(
     let mut offset = 0;
     loop {
         let part = lines.map_or_else(String::new, |_| format!("<{offset}.{PIECE}>"));
-        let most = if lines.is_some() { PIECE } else { u64::MAX };
         let tag = maildrop.ask(&format!("UID FETCH {} (UID BODY.PEEK[]{part})", message.uid)).await?;
-        match piece(desk, maildrop, &mut stuffer, (&tag, message.uid, most)).await {
+        match piece(desk, maildrop, &mut stuffer, (&tag, message.uid, lines)).await {
             Ok(Some(length)) if lines.is_some() && length == PIECE && !stuffer.is_full() => offset += length,
             Ok(Some(_)) => break,
             // Gone since, and the tool has heard nothing yet. Otherwise it must not take what it has for the whole.
@@ -33,6 +32,11 @@ pub(super) async fn run(
             }
             Ok(None) | Err(_) => return Err(upstream_lost()),
         }
+    }
+    desk.reads.end();
+    if desk.reads.is_due() {
+        // Before the tool hears that it has all of it.
+        desk.record_reads().await?;
     }
     desk.client.queue(stuffer.end()).await?;
     desk.client.flush().await?;
@@ -45,8 +49,9 @@ async fn piece(
     desk: &mut Desk,
     maildrop: &mut Maildrop,
     stuffer: &mut Stuffer,
-    (tag, uid, most): (&str, u32, u64),
+    (tag, uid, lines): (&str, u32, Option<u32>),
 ) -> Result<Option<u64>, Trouble> {
+    let most = if lines.is_some() { PIECE } else { u64::MAX };
     let mut length = None;
     while let Some(line) = maildrop.answer(tag).await? {
         let Some(mut found) = Fetched::read(&line) else {
@@ -67,7 +72,7 @@ async fn piece(
             return Err(Trouble::Lost);
         }
         length = Some(here);
-        begin(desk, here, most).await?;
+        begin(desk, here, uid, lines).await?;
         match content {
             Content::Literal(_) => {
                 let mut rest = here;
@@ -91,15 +96,18 @@ async fn piece(
 }
 
 /// The first line of the answer, before the first piece.
-async fn begin(desk: &mut Desk, length: u64, most: u64) -> Result<(), Trouble> {
+async fn begin(desk: &mut Desk, length: u64, uid: u32, lines: Option<u32>) -> Result<(), Trouble> {
     if desk.mid_response {
         return Ok(());
     }
     desk.mid_response = true;
-    let line = if most == u64::MAX { format!("+OK {length} octets\r\n") } else { "+OK\r\n".to_owned() };
+    desk.reads.message(uid, lines != Some(0));
+    let line = if lines.is_none() { format!("+OK {length} octets\r\n") } else { "+OK\r\n".to_owned() };
     desk.client.queue(line.as_bytes()).await.map_err(|_| Trouble::Lost)
 }
 
 async fn pass(desk: &mut Desk, stuffer: &mut Stuffer, octets: &[u8]) -> Result<(), Trouble> {
-    desk.client.queue(&stuffer.piece(octets)).await.map_err(|_| Trouble::Lost)
+    let sent = stuffer.piece(octets);
+    desk.reads.chunk(&sent);
+    desk.client.queue(&sent).await.map_err(|_| Trouble::Lost)
 }

@@ -10,13 +10,13 @@ use crate::domain::fault::Fault;
 use crate::domain::grant::Grant;
 use crate::domain::id::{GrantId, VerdictId};
 use crate::domain::mailbox::Mailbox;
-use crate::domain::operator::Role;
+use crate::domain::operator::{Operator, Role};
 use crate::domain::scope::{Preset, Scope};
-use crate::http::admin::caller::{Admins, Caller, Readers, Roles};
+use crate::http::admin::caller::{Admins, Caller, Guards, Readers, Roles};
 use crate::http::admin::input::Query;
 use crate::http::problem::Problem;
-use crate::policy::remedy::{Refused, Remedy, Who, remedy};
-use crate::policy::{self, Rights};
+use crate::policy::remedy::{Refused, Remedy, Who, remedy, thaw};
+use crate::policy::{self, Denial, Rights};
 use crate::registry::{Registry, RegistryError};
 
 /// Either the id of a verdict, or client, mailbox and command.
@@ -197,7 +197,11 @@ impl Explanation {
             object: self.object.as_deref(),
             protocol: self.protocol.as_deref(),
         };
-        let Remedy { who, text, options, presets } = remedy(refused, grant);
+        let operators = registry.list_operators().await?;
+        let Remedy { who, text, options, presets } = match refused.rule {
+            Denial::FROZEN => frozen(registry, refused.object, &operators).await?,
+            _ => remedy(refused, grant),
+        };
         if !options.is_empty() {
             let verb = match (grant, &self.client, &self.mailbox) {
                 (Some((grant, _)), ..) => Some(format!("grant widen {}", grant.id)),
@@ -209,27 +213,46 @@ impl Explanation {
             let options: String = options.iter().map(|(name, value)| format!(" {name}={}", quoted(value))).collect();
             self.command = verb.map(|verb| format!("mailwarden {verb}{options}"));
         }
+        if who == Who::Thawer {
+            self.command = self.object.as_deref().map(|freeze| format!("mailwarden thaw {}", quoted(freeze)));
+        }
         self.remedy = Some(text);
         self.presets = presets.into_iter().map(Preset::as_str).collect();
-        match who {
-            Who::Granter => {
-                let operators = registry.list_operators().await?.into_iter();
-                let may = operators.filter(|one| one.status == Status::Active && Admins::ALL.contains(&one.role));
-                self.operators = Some(may.map(|one| one.name).collect());
-                self.roles = Some(Admins::ALL.to_vec());
-            }
-            Who::Keeper => self.who = Some("keeper"),
-            Who::Tool => self.who = Some("tool"),
-            Who::Nobody => self.who = Some("nobody"),
+        let roles = match who {
+            Who::Granter => Some(Admins::ALL),
+            Who::Thawer => Some(Guards::ALL),
+            Who::Keeper | Who::Tool | Who::Nobody => None,
+        };
+        if let Some(roles) = roles {
+            let may = operators.into_iter().filter(|one| one.status == Status::Active && roles.contains(&one.role));
+            self.operators = Some(may.map(|one| one.name).collect());
+            self.roles = Some(roles.to_vec());
         }
+        self.who = match who {
+            Who::Granter | Who::Thawer => None,
+            Who::Keeper => Some("keeper"),
+            Who::Tool => Some("tool"),
+            Who::Nobody => Some("nobody"),
+        };
         Ok(self)
     }
+}
+
+/// What there is to say of the freeze with this id.
+async fn frozen(registry: &Registry, id: Option<&str>, operators: &[Operator]) -> Result<Remedy, Problem> {
+    let freezes = registry.list_freezes().await?;
+    let freeze = freezes.iter().find(|freeze| Some(freeze.id.as_str()) == id);
+    let made_by = freeze.map(|freeze| freeze.made_by.as_str()).unwrap_or_default();
+    let name = operators.iter().find(|one| one.id.as_str() == made_by).map(|one| one.name.as_str());
+    Ok(thaw(freeze, name.unwrap_or(made_by)))
 }
 
 /// A word of a POSIX shell. Tools choose names of folders, and somebody pastes this line.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._-:/+".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
+    // At its start, some shells take it for the name of a program.
+    let inner = |byte: u8| is_plain(byte) || byte == b'=';
+    if word.bytes().next().is_some_and(is_plain) && word.bytes().all(inner) {
         return word.to_owned();
     }
     let shown: String = word.chars().map(|one| if one.is_control() { '?' } else { one }).collect();
@@ -246,5 +269,6 @@ mod tests {
         assert_eq!(quoted("$(reboot) it's"), "'$(reboot) it'\\''s'");
         assert_eq!(quoted("a\r\nreboot"), "'a??reboot'");
         assert_eq!(quoted(""), "''");
+        assert_eq!((quoted("bytes=1/day"), quoted("=ls")), ("bytes=1/day".to_owned(), "'=ls'".to_owned()));
     }
 }
