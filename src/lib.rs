@@ -20,6 +20,7 @@ pub mod protocol;
 
 // Layer 1: I/O.
 pub mod config;
+pub mod proxies;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;

@@ -99,6 +99,7 @@ fn config(options: &DevOptions) -> Config {
             pop3s: at(options.pop3s_port),
             pop3: String::new(),
             ops: String::new(),
+            proxy_protocol_from: Vec::new(),
         },
         limits: Limits { max_connections: 1000, max_connections_per_source: 0, max_message_bytes: 50 * 1024 * 1024 },
         gateway: Gateway { costly_search: false },

@@ -18,6 +18,7 @@ use crate::gateway::tls::Identity;
 use crate::http;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::{ClientCa, TokenService};
+use crate::proxies::Proxies;
 use crate::registry::Registry;
 
 /// A listener's place in the settings.
@@ -168,6 +169,7 @@ impl Edges {
             costly_search: config.gateway.costly_search,
         });
         let places = Places::new(config.limits.max_connections, config.limits.max_connections_per_source);
+        let proxies = Proxies::new(&config.listen.proxy_protocol_from);
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let mut addresses = Vec::new();
@@ -175,12 +177,13 @@ impl Edges {
             addresses.push((port, socket.local_addr()?));
             let stop = shutdown.clone();
             let mail = |protocol, starttls, alpn| -> anyhow::Result<Listener> {
-                Ok(Listener { protocol, tls: identity.server_config(&[alpn])?, starttls, places: places.clone() })
+                let (places, proxies) = (places.clone(), proxies.clone());
+                Ok(Listener { protocol, tls: identity.server_config(&[alpn])?, starttls, places, proxies })
             };
             match port {
                 Port::Https => {
                     let tls = identity.server_config(&["h2", "http/1.1"])?;
-                    tasks.spawn(http::serve(socket, tls, http::router(state.clone()), stop));
+                    tasks.spawn(http::serve(socket, tls, proxies.clone(), http::router(state.clone()), stop));
                 }
                 Port::Ops => drop(tasks.spawn(http::serve_ops(socket, http::ops_router(state.clone()), stop))),
                 Port::Imaps => {

@@ -3,24 +3,30 @@
 use anyhow::ensure;
 use serde_json::{Map, Value, json};
 
-use crate::domain::budget::{Amount, Budgeted, Span};
+use crate::domain::budget::{Amount, Budgeted, OnExhausted, Span};
 
 /// One limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
     Counted(Budgeted, Span, Amount),
     Sessions(u32),
+    Then(OnExhausted),
 }
 
 /// Reads one.
 pub(super) fn limit(text: &str) -> Result<Limit, String> {
     let form = || {
         let names = Budgeted::ALL.map(Budgeted::as_str).join(", ");
-        format!("a budget is NAME=NUMBER/hour or NAME=NUMBER/day with NAME of {names}; or sessions=NUMBER")
+        format!(
+            "a budget is NAME=NUMBER/hour or NAME=NUMBER/day with NAME of {names}; or sessions=NUMBER, or on_exhausted=answer or freeze"
+        )
     };
     let (name, value) = text.split_once('=').ok_or_else(form)?;
     if name == "sessions" {
         return value.parse().map(Limit::Sessions).map_err(|_| form());
+    }
+    if name == "on_exhausted" {
+        return OnExhausted::ALL.into_iter().find(|then| then.as_str() == value).map(Limit::Then).ok_or_else(form);
     }
     let what = Budgeted::ALL.into_iter().find(|what| what.as_str() == name).ok_or_else(form)?;
     let (number, span) = value.split_once('/').ok_or_else(form)?;
@@ -35,6 +41,7 @@ pub(super) fn bound(limits: &[Limit]) -> anyhow::Result<Value> {
     for limit in limits {
         let before = match limit {
             Limit::Sessions(most) => all.insert("sessions".to_owned(), json!(most)),
+            Limit::Then(then) => all.insert("on_exhausted".to_owned(), json!(then)),
             Limit::Counted(what, span, amount) => {
                 let of = all.entry(what.as_str()).or_insert_with(|| json!({}));
                 of.as_object_mut().and_then(|of| of.insert(span.as_str().to_owned(), json!(amount)))
@@ -54,9 +61,9 @@ mod tests {
 
     #[test]
     fn limits_make_one_bound() {
-        let texts = ["recipients=100/hour", "recipients=1000/day", "bytes=0/day", "sessions=5"];
+        let texts = ["recipients=100/hour", "recipients=1000/day", "bytes=0/day", "sessions=5", "on_exhausted=freeze"];
         let limits: Vec<_> = texts.iter().map(|text| limit(text).unwrap()).collect();
-        let expected = json!({ "recipients": { "hour": 100, "day": 1000 }, "bytes": { "day": 0 }, "sessions": 5 });
+        let expected = json!({ "recipients": { "hour": 100, "day": 1000 }, "bytes": { "day": 0 }, "sessions": 5, "on_exhausted": "freeze" });
         assert_eq!(bound(&limits).unwrap(), expected);
         for again in texts {
             assert!(bound(&[limits.as_slice(), &[limit(again).unwrap()]].concat()).is_err(), "{again}");
@@ -65,9 +72,9 @@ mod tests {
 
     #[test]
     fn a_file_says_the_same_as_the_command_line() {
-        let file = "budgets.recipients = { hour = 100, day = 1000 }\nbudgets.bytes.day = 0\nbudgets.sessions = 5";
+        let file = "budgets.recipients = { hour = 100, day = 1000 }\nbudgets.bytes.day = 0\nbudgets.sessions = 5\nbudgets.on_exhausted = \"freeze\"";
         let bounds: Bounds = toml::from_str(file).unwrap();
-        let texts = ["recipients=100/hour", "recipients=1000/day", "bytes=0/day", "sessions=5"];
+        let texts = ["recipients=100/hour", "recipients=1000/day", "bytes=0/day", "sessions=5", "on_exhausted=freeze"];
         let limits: Vec<_> = texts.iter().map(|text| limit(text).unwrap()).collect();
         assert_eq!(serde_json::to_value(bounds.budgets).unwrap(), bound(&limits).unwrap());
         assert_eq!(bounds.budgets.unwrap().to_string(), texts.join(" "));
@@ -90,6 +97,7 @@ mod tests {
             "sessions=1/hour",
             "sessions=-1",
             "sessions=",
+            "on_exhausted=thaw",
         ] {
             assert!(limit(wrong).is_err(), "{wrong}");
         }

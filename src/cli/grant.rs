@@ -82,7 +82,8 @@ pub(super) struct NewGrant {
     #[arg(long, value_name = "refuse|virtual")]
     pop3_delete: Option<String>,
     /// How much may be used up: NAME=NUMBER/hour or /day of `messages_sent`, recipients, `messages_read`, bytes or folders; or
-    /// sessions=NUMBER at a time; may be repeated
+    /// sessions=NUMBER at a time; may be repeated. `on_exhausted=freeze`: the first time in an hour or day that one is used up (but
+    /// sessions) cuts the client off from the mailbox until an operator thaws it
     #[arg(long, value_name = "NAME=NUMBER/SPAN", value_parser = budget::limit)]
     budget: Vec<budget::Limit>,
     /// What the audit log tells of recipients: full, domain, digest or none

@@ -95,6 +95,8 @@ pub struct Listen {
     pub pop3: String,
     /// Health and readiness.
     pub ops: String,
+    /// Who speaks the PROXY protocol at all of them but `ops`.
+    pub proxy_protocol_from: Vec<IpNet>,
 }
 
 /// Numbers that bound what strangers can use up.

@@ -80,6 +80,29 @@ impl Span {
     }
 }
 
+/// What happens when a grant's budget is used up for the first time in an hour or day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExhausted {
+    /// The tool is refused what goes beyond it.
+    Answer,
+    /// Beside that its client is frozen in this mailbox (`cut`), until an operator ends it.
+    Freeze,
+}
+
+impl OnExhausted {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Answer, Self::Freeze];
+
+    /// The word in JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Freeze => "freeze",
+        }
+    }
+}
+
 /// A number of things; 0: none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
@@ -158,6 +181,10 @@ pub struct Budgets {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub sessions: Option<u32>,
+    /// What happens when one of these is used up, but for `sessions`; in a grant only. Absent: `answer`.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub on_exhausted: Option<OnExhausted>,
 }
 
 impl Budgets {
@@ -178,14 +205,22 @@ impl Budgets {
         Budgeted::ALL.into_iter().any(|what| self.of(what).is_limit())
     }
 
-    /// Whether all that `other` lets be used may be used here too.
-    pub fn cover(&self, other: &Self) -> bool {
-        self.fits(other, |wide, narrow| wide.is_none_or(|wide| narrow.is_some_and(|narrow| narrow <= wide)))
+    /// Whether the client is frozen when one of them is used up.
+    pub fn freeze(&self) -> bool {
+        self.on_exhausted == Some(OnExhausted::Freeze)
     }
 
-    /// Whether each limit that `asked` names lies within the one here.
+    /// Whether all that `other` lets be used may be used here too, and as often.
+    pub fn cover(&self, other: &Self) -> bool {
+        (other.freeze() || !self.freeze())
+            && self.fits(other, |wide, narrow| wide.is_none_or(|wide| narrow.is_some_and(|narrow| narrow <= wide)))
+    }
+
+    /// Whether each limit that `asked` names lies within the one here. What happens at the end of one is not for a tool to say.
     pub fn hold(&self, asked: &Self) -> bool {
-        self.fits(asked, |granted, asked| asked.is_none_or(|asked| granted.is_none_or(|granted| asked <= granted)))
+        asked.on_exhausted.is_none()
+            && self
+                .fits(asked, |granted, asked| asked.is_none_or(|asked| granted.is_none_or(|granted| asked <= granted)))
     }
 
     fn fits(&self, other: &Self, fits: impl Fn(Option<u64>, Option<u64>) -> bool) -> bool {
@@ -210,6 +245,7 @@ impl Budgets {
             bytes: both(Budgeted::Bytes),
             folders: both(Budgeted::Folders),
             sessions: least(self.sessions, asked.sessions),
+            on_exhausted: self.on_exhausted.max(asked.on_exhausted),
         }
     }
 
@@ -242,6 +278,7 @@ impl Budgets {
             bytes: left(Budgeted::Bytes),
             folders: left(Budgeted::Folders),
             sessions: None,
+            on_exhausted: None,
         }
     }
 }
@@ -261,7 +298,8 @@ impl fmt::Display for Budgets {
             limits.map(move |(span, limit)| format!("{}={limit}/{}", what.as_str(), span.as_str()))
         });
         let sessions = self.sessions.map(|most| format!("sessions={most}"));
-        f.write_str(&counted.chain(sessions).collect::<Vec<_>>().join(" "))
+        let then = self.on_exhausted.map(|then| format!("on_exhausted={}", then.as_str()));
+        f.write_str(&counted.chain(sessions).chain(then).collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -284,6 +322,7 @@ mod tests {
             bytes,
             folders,
             sessions,
+            on_exhausted: None,
         })
     }
 
@@ -348,6 +387,17 @@ mod tests {
     }
 
     #[test]
+    fn a_freeze_at_the_end_is_the_grants_and_stays_when_a_token_is_narrowed() {
+        let read = |text: &str| serde_json::from_str::<Budgets>(text).unwrap();
+        let (freezing, open) = (read(r#"{"on_exhausted":"freeze","bytes":{"day":9}}"#), read(r#"{"bytes":{"day":9}}"#));
+        assert!(freezing.narrow(&open).freeze() && !open.freeze());
+        assert!(open.cover(&freezing) && !freezing.cover(&open), "sessions of the old terms do not go on");
+        assert!(freezing.hold(&open));
+        assert!(!freezing.hold(&freezing) && !freezing.hold(&read(r#"{"on_exhausted":"answer"}"#)));
+        assert_eq!(freezing.to_string(), "bytes=9/day on_exhausted=freeze");
+    }
+
+    #[test]
     fn budgets_are_strictly_read() {
         let read = |text: &str| serde_json::from_str::<Budgets>(text);
         let whole = r#"{"messages_sent":{"hour":1,"day":2},"bytes":{"day":9007199254740991},"sessions":0}"#;
@@ -368,7 +418,8 @@ mod tests {
             r#"{"bytes":{"day":9007199254740992}}"#,
             r#"{"sessions":4294967296}"#,
             r#"{"sessions":{"hour":1}}"#,
-            r#"{"on_exhausted":"freeze"}"#,
+            r#"{"on_exhausted":"thaw"}"#,
+            r#"{"on_exhausted":null}"#,
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,7 @@ use crate::gateway::places::Places;
 use crate::gateway::pop3;
 use crate::gateway::smtp;
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
+use crate::proxies::{Arrival, Proxies};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,23 +34,23 @@ pub struct Listener {
     pub starttls: bool,
     /// Places for connections, shared by all mail listeners.
     pub places: Places,
+    /// Who says whose connection it is.
+    pub proxies: Proxies,
 }
 
 impl Listener {
     /// Serves `socket` until `shutdown`, then waits for the sessions, each of which says its last word.
     pub async fn serve(self, socket: TcpListener, gatekeeper: Gatekeeper, shutdown: CancellationToken) {
-        let places = self.places.clone();
+        let (places, proxies) = (self.places.clone(), self.proxies.clone());
         let stop = shutdown.clone();
-        accept(socket, &places, &shutdown, move |stream, peer| {
+        accept(socket, (&places, &proxies), &shutdown, move |stream, peer| {
             let (listener, gatekeeper, stop) = (self.clone(), gatekeeper.clone(), stop.clone());
             async move { listener.connection(stream, peer, gatekeeper, stop).await }
         })
         .await;
     }
 
-    async fn connection(&self, tcp: TcpStream, peer: SocketAddr, gatekeeper: Gatekeeper, shutdown: CancellationToken) {
-        // Commands are small and answers awaited: Nagle's algorithm would only add delay.
-        let _ = tcp.set_nodelay(true);
+    async fn connection(&self, tcp: Arrival, peer: SocketAddr, gatekeeper: Gatekeeper, shutdown: CancellationToken) {
         let nobody_yet = Peer::at(peer);
         let (stream, mode, peer): (Stream, ListenerMode, Peer) = if self.starttls {
             (Box::new(tcp), ListenerMode::StartTls(Arc::clone(&self.tls)), nobody_yet)
@@ -76,9 +77,9 @@ impl Listener {
 /// Hands each connection to `serve`, as many at once as there are `places`, until `shutdown`; then waits for those under way.
 async fn accept<F: Future<Output = ()> + Send + 'static>(
     socket: TcpListener,
-    places: &Places,
+    (places, proxies): (&Places, &Proxies),
     shutdown: &CancellationToken,
-    serve: impl Fn(TcpStream, SocketAddr) -> F,
+    serve: impl Fn(Arrival, SocketAddr) -> F + Clone + Send + 'static,
 ) {
     let tracker = TaskTracker::new();
     loop {
@@ -95,15 +96,24 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
                 continue;
             }
         };
-        let Some(place) = places.take(peer.ip()) else {
-            tracing::warn!(%peer, "connection limit reached, in all or of this source, refusing");
+        let Some(entry) = places.enter() else {
+            tracing::warn!(%peer, "connection limit reached, refusing");
             continue;
         };
-        // In a box: a future that is handed on is held once for every hand.
-        let session = AssertUnwindSafe(Box::pin(serve(stream, peer)));
+        // Commands are small and answers awaited: Nagle's algorithm would only add delay.
+        let _ = stream.set_nodelay(true);
+        let (proxies, serve) = (proxies.clone(), serve.clone());
         tracker.spawn(async move {
-            if session.catch_unwind().await.is_err() {
-                tracing::error!(%peer, "a session panicked; it alone has ended");
+            // In boxes: a future that is handed on is held once for every hand, and a header is not held through a session.
+            let (stream, source) = match Box::pin(proxies.arrival(stream, peer)).await {
+                Ok(arrival) => arrival,
+                Err(error) => return tracing::warn!(%peer, %error, "a proxy of proxy_protocol_from is refused"),
+            };
+            let Some(place) = entry.take(source.ip()) else {
+                return tracing::warn!(%source, "connection limit of this source reached, refusing");
+            };
+            if AssertUnwindSafe(Box::pin(serve(stream, source))).catch_unwind().await.is_err() {
+                tracing::error!(%source, "a session panicked; it alone has ended");
             }
             drop(place);
         });
@@ -124,6 +134,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use crate::gateway::places::Places;
+    use crate::proxies::Proxies;
 
     #[tokio::test]
     async fn gw_16_a_panic_ends_its_own_session_and_gives_its_place_back() {
@@ -134,7 +145,7 @@ mod tests {
         let served = {
             let (places, shutdown, count) = (places.clone(), shutdown.clone(), Arc::clone(&count));
             tokio::spawn(async move {
-                super::accept(socket, &places, &shutdown, |mut stream, _| {
+                super::accept(socket, (&places, &Proxies::new(&[])), &shutdown, move |mut stream, _| {
                     let count = Arc::clone(&count);
                     async move {
                         let mut octet = [0];

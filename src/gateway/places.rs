@@ -16,6 +16,13 @@ pub struct Places {
     most_per_source: usize,
 }
 
+/// One of all places, for a connection of which is not known yet where it comes from; dropping it gives it back.
+#[derive(Debug)]
+pub(in crate::gateway) struct Entry {
+    places: Places,
+    of_all: OwnedSemaphorePermit,
+}
+
 /// A place; dropping it gives it back.
 #[derive(Debug)]
 pub(in crate::gateway) struct Place {
@@ -31,17 +38,10 @@ impl Places {
         Self { all: Arc::new(Semaphore::new(most)), sources: Arc::default(), most_per_source }
     }
 
-    /// A place for a connection from `source`, if there is one.
-    pub(in crate::gateway) fn take(&self, source: IpAddr) -> Option<Place> {
+    /// One of all places, if there is one.
+    pub(in crate::gateway) fn enter(&self) -> Option<Entry> {
         let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let source = network(source);
-        let mut sources = self.lock();
-        let taken = sources.entry(source).or_insert(0);
-        if *taken >= self.most_per_source {
-            return None;
-        }
-        *taken += 1;
-        Some(Place { places: self.clone(), source, _of_all: of_all })
+        Some(Entry { places: self.clone(), of_all })
     }
 
     /// How many are free.
@@ -52,6 +52,22 @@ impl Places {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// A place for a connection from `source`, if it has not its share already.
+    pub(in crate::gateway) fn take(self, source: IpAddr) -> Option<Place> {
+        let Self { places, of_all } = self;
+        let source = network(source);
+        let mut sources = places.lock();
+        let taken = sources.entry(source).or_insert(0);
+        if *taken >= places.most_per_source {
+            return None;
+        }
+        *taken += 1;
+        drop(sources);
+        Some(Place { places, source, _of_all: of_all })
     }
 }
 
@@ -74,7 +90,7 @@ mod tests {
     #[test]
     fn gw_15_one_source_takes_its_share_of_the_places_and_no_more() {
         let places = Places::new(10, 3);
-        let take = |source: &str| places.take(source.parse().unwrap());
+        let take = |source: &str| places.enter().and_then(|entry| entry.take(source.parse().unwrap()));
         let held: Vec<_> = (0..3).map(|_| take("192.0.2.1").unwrap()).collect();
         assert!(take("192.0.2.1").is_none() && take("::ffff:192.0.2.1").is_none());
         let others: Vec<_> = (0..3).map(|_| take("2001:db8::1").unwrap()).collect();
@@ -89,8 +105,9 @@ mod tests {
         assert_eq!(places.free(), 10);
         assert!(places.lock().is_empty(), "nothing is kept of who has gone");
         let unlimited = Places::new(10, 0);
-        let all: Vec<_> = (0..10).map(|_| unlimited.take("192.0.2.1".parse().unwrap()).unwrap()).collect();
-        assert!(unlimited.take("192.0.2.2".parse().unwrap()).is_none());
+        let all: Vec<_> =
+            (0..10).map(|_| unlimited.enter().unwrap().take("192.0.2.1".parse().unwrap()).unwrap()).collect();
+        assert!(unlimited.enter().is_none());
         drop(all);
     }
 }

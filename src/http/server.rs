@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::proxies::Proxies;
+
 /// How long a TLS handshake, and the headers of a request, may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections held open together.
@@ -29,7 +31,13 @@ const MAX_CONNECTIONS: usize = 4096;
 pub struct PeerCertificates(pub Arc<[Vec<u8>]>);
 
 /// Serves `router` with TLS until `shutdown`; requests under way are finished.
-pub async fn serve(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, shutdown: CancellationToken) {
+pub async fn serve(
+    socket: TcpListener,
+    tls: Arc<ServerConfig>,
+    proxies: Proxies,
+    router: Router,
+    shutdown: CancellationToken,
+) {
     let (graceful, tracker) = (Arc::new(GracefulShutdown::new()), TaskTracker::new());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
@@ -43,9 +51,13 @@ pub async fn serve(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, 
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let (acceptor, router) = (TlsAcceptor::from(Arc::clone(&tls)), router.clone());
-        let (graceful, shutdown) = (Arc::clone(&graceful), shutdown.clone());
+        let (graceful, shutdown, proxies) = (Arc::clone(&graceful), shutdown.clone(), proxies.clone());
         tracker.spawn(async move {
             let _place = place;
+            let (stream, peer) = match Box::pin(proxies.arrival(stream, peer)).await {
+                Ok(arrival) => arrival,
+                Err(error) => return tracing::warn!(%peer, %error, "a proxy of proxy_protocol_from is refused"),
+            };
             let Ok(Ok(stream)) = tokio::time::timeout(TIMEOUT, acceptor.accept(stream)).await else { return };
             let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let shown = PeerCertificates(shown.iter().map(|certificate| certificate.to_vec()).collect());

@@ -3,5 +3,6 @@
 pub mod imap;
 pub mod message_id;
 pub mod pop3;
+pub mod proxy;
 pub mod sasl;
 pub mod smtp;

@@ -5,7 +5,8 @@ use futures_util::future::join_all;
 use crate::crypto::random;
 use crate::domain::bounds::Bounds;
 use crate::domain::budget::{Budgeted, Budgets};
-use crate::domain::event::EventCode;
+use crate::domain::event::{Actor, EventCode};
+use crate::domain::freeze::Level;
 use crate::domain::id::SessionId;
 use crate::domain::session::SessionInfo;
 use crate::registry::tests::House;
@@ -52,6 +53,28 @@ async fn sm_06_two_nodes_together_take_what_the_hour_holds_and_not_one_more() {
     house.clock.advance(HOUR);
     assert_eq!(all(&nodes[1], &info, text, Budgeted::Recipients).await, 100, "in the next hour");
     assert_eq!(house.recorded(EventCode::BudgetExhausted).await, 2);
+}
+
+#[tokio::test]
+async fn a_used_up_budget_freezes_its_client_once_whoever_meets_it() {
+    let house = House::new().await;
+    let granted = house.granted().await;
+    let info = house.session(&granted);
+    let nodes = [house.registry.clone(), node(&house)];
+    let text = r#"{"recipients":{"hour":20},"on_exhausted":"freeze"}"#;
+    let each = nodes.iter().cycle().take(8).map(|node| all(node, &info, text, Budgeted::Recipients));
+    assert_eq!(join_all(each).await.into_iter().sum::<u64>(), 20);
+    let freezes = nodes[1].list_freezes().await.unwrap();
+    let [freeze] = freezes.as_slice() else { panic!("{freezes:?}") };
+    assert_eq!((freeze.level, freeze.made_by.as_str(), freeze.thaws_at), (Level::Cut, "system", None));
+    assert_eq!((&freeze.target.client, &freeze.target.mailbox), (&Some(granted.0.id), &Some(granted.1.id)));
+    assert_eq!(freeze.reason, format!("budget recipients=20/hour of grant {} is used up", granted.2.id));
+    house.registry.end_freeze(&Actor::System, &freeze.id).await.unwrap();
+    assert_eq!(all(&nodes[1], &info, text, Budgeted::Recipients).await, 0);
+    assert_eq!(house.recorded(EventCode::FreezeAdded).await, 1, "who thawed it is not contradicted in this hour");
+    house.clock.advance(HOUR);
+    assert_eq!(all(&nodes[0], &info, text, Budgeted::Recipients).await, 20);
+    assert_eq!(house.recorded(EventCode::FreezeAdded).await, 2, "in the next one it is");
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@
 use crate::domain::budget::{Allowance, Budgeted, Budgets, Span};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+use crate::domain::freeze::{Level, Target};
 use crate::domain::id::GrantId;
 use crate::domain::session::SessionInfo;
+use crate::registry::freezes::NewFreeze;
 use crate::registry::{Registry, RegistryError};
 use crate::store::value::Value;
 use crate::store::{Tx, sql};
@@ -33,16 +35,16 @@ impl Registry {
         &self,
         info: &SessionInfo,
         (what, allowance): (Budgeted, Allowance),
-        need: u64,
-        ahead: u64,
+        (need, ahead): (u64, u64),
         now: Timestamp,
+        freezes: bool,
     ) -> Result<Result<u64, Exhausted>, RegistryError> {
         let mut amount = need.saturating_add(ahead);
         let mut tx = self.store.begin().await?;
         for (span, limit) in allowance.limits() {
             let left = limit.saturating_sub(used(&mut tx, &info.grant_id, what, span, now).await?);
             if left < need {
-                return self.refuse(tx, info, Exhausted { what, span, limit }, now).await.map(Err);
+                return self.refuse(tx, info, Exhausted { what, span, limit }, now, freezes).await.map(Err);
             }
             amount = amount.min(need.saturating_add((left - need) / SHARE));
         }
@@ -60,6 +62,7 @@ impl Registry {
         allowance: Allowance,
         folder: &[u8],
         now: Timestamp,
+        freezes: bool,
     ) -> Result<Result<(), Exhausted>, RegistryError> {
         let (grant, what) = (&info.grant_id, Budgeted::Folders);
         let mark = |span: Span| [grant.as_str().into(), span.millis().into(), span.begin(now).0.into(), folder.into()];
@@ -71,7 +74,7 @@ impl Registry {
                 continue;
             }
             if used >= limit {
-                return self.refuse(tx, info, Exhausted { what, span, limit }, now).await.map(Err);
+                return self.refuse(tx, info, Exhausted { what, span, limit }, now, freezes).await.map(Err);
             }
             new.push(span);
         }
@@ -131,18 +134,23 @@ impl Registry {
         info: &SessionInfo,
         exhausted: Exhausted,
         now: Timestamp,
+        freezes: bool,
     ) -> Result<Exhausted, RegistryError> {
         let Exhausted { what, span, .. } = exhausted;
         let is_news = tx.execute(sql::BUDGET_TELL, &key(&info.grant_id, what, span, now)).await? == 1;
         tx.commit().await?;
-        if is_news {
-            self.on_exhausted(info, exhausted).await?;
+        if is_news && let Err(error) = self.on_exhausted(info, exhausted, freezes).await {
+            // The next one that is refused sees to it.
+            let mut tx = self.store.begin().await?;
+            tx.execute(sql::BUDGET_UNTELL, &key(&info.grant_id, what, span, now)).await?;
+            tx.commit().await?;
+            return Err(error);
         }
         Ok(exhausted)
     }
 
     /// What happens when a budget is used up, once for each hour or day, on the node that met it first.
-    async fn on_exhausted(&self, info: &SessionInfo, exhausted: Exhausted) -> Result<(), RegistryError> {
+    async fn on_exhausted(&self, info: &SessionInfo, exhausted: Exhausted, freezes: bool) -> Result<(), RegistryError> {
         let event = AuditEvent::new(EventCode::BudgetExhausted, Actor::Client(info.client_id.clone()), Outcome::Denied)
             .client(&info.client_id)
             .mailbox(&info.mailbox_id)
@@ -152,7 +160,28 @@ impl Registry {
             .detail("budget", exhausted.what.as_str())
             .detail("span", exhausted.span.as_str())
             .detail("limit", exhausted.limit.to_string());
-        self.record(event).await
+        self.record(event).await?;
+        if !freezes {
+            return Ok(());
+        }
+        let Exhausted { what, span, limit } = exhausted;
+        let freeze = NewFreeze {
+            level: Level::Cut,
+            target: Target {
+                client: Some(info.client_id.clone()),
+                mailbox: Some(info.mailbox_id.clone()),
+                protocol: None,
+            },
+            reason: format!("budget {}={limit}/{} of grant {} is used up", what.as_str(), span.as_str(), info.grant_id),
+            thaw_after_secs: None,
+        };
+        match self.add_freeze(&Actor::System, freeze).await {
+            Err(RegistryError::Conflict(reason)) => {
+                tracing::error!(reason, client = %info.client_id, "a used-up budget could not freeze its client");
+                Ok(())
+            }
+            outcome => outcome.map(drop),
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Registry {
         }
         let left = purse.left(what);
         if left < amount {
-            match self.draw(info, limited, amount - left, ahead(what), now).await? {
+            match self.draw(info, limited, (amount - left, ahead(what)), now, purse.budgets.freeze()).await? {
                 Ok(drawn) => purse.at_hand.insert(what, Taken { left: left.saturating_add(drawn), at: now }),
                 Err(exhausted) => return Ok(Err(exhausted)),
             };
@@ -140,7 +140,7 @@ impl Registry {
         folder: &str,
     ) -> Result<Result<(), Exhausted>, RegistryError> {
         let Some((_, allowance)) = purse.limited(Budgeted::Folders) else { return Ok(Ok(())) };
-        self.draw_folder(info, allowance, &sha256(folder.as_bytes()), self.clock.now()).await
+        self.draw_folder(info, allowance, &sha256(folder.as_bytes()), self.clock.now(), purse.budgets.freeze()).await
     }
 
     /// Puts everything back that is left at the end of a session.

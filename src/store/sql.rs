@@ -205,6 +205,7 @@ statements! {
     BUDGET_ADD = "UPDATE budget_uses SET used = used + $5 WHERE grant_id = $1 AND what = $2 AND span = $3 AND begun_at = $4";
     BUDGET_TELL = "UPDATE budget_uses SET is_told = 1 \
         WHERE grant_id = $1 AND what = $2 AND span = $3 AND begun_at = $4 AND is_told = 0";
+    BUDGET_UNTELL = "UPDATE budget_uses SET is_told = 0 WHERE grant_id = $1 AND what = $2 AND span = $3 AND begun_at = $4";
     BUDGET_USES = "SELECT what, span, used FROM budget_uses WHERE grant_id = $1 \
         AND ((span = $2 AND begun_at = $3) OR (span = $4 AND begun_at = $5))";
     // A span of 0 is no time: such a row is there to be locked.

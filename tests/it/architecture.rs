@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["crypto"],
     &["protocol"],
     &["policy"],
-    &["config", "store", "upstream"],
+    &["config", "proxies", "store", "upstream"],
     &["telemetry"],
     &["audit"],
     &["vault"],

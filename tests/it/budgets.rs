@@ -414,7 +414,7 @@ fn wrong_budgets_are_refused_with_one_clear_line() {
         json!({ "recipients": { "hour": null } }),
         json!({ "bytes": { "day": 9_007_199_254_740_992_u64 } }),
         json!({ "sessions": { "hour": 1 } }),
-        json!({ "on_exhausted": "freeze" }),
+        json!({ "on_exhausted": "thaw" }),
     ] {
         let body =
             json!({ "client": tool.id, "mailbox": ADDRESS, "scope": "mail.send", "bounds": { "budgets": wrong } });
@@ -433,4 +433,41 @@ fn wrong_budgets_are_refused_with_one_clear_line() {
     assert_eq!(grant["bounds"]["budgets"], json!({ "recipients": { "hour": 0, "day": 9 }, "sessions": 2 }));
     let shown = gateway.manage_ok(&["grant", "show", grant["id"].as_str().expect("an id")], b"");
     assert!(shown.contains("budgets=(recipients=(day=9 hour=0) sessions=2)"), "{shown}");
+}
+
+#[test]
+fn a_used_up_budget_cuts_its_client_off_where_the_grant_says_so() {
+    early_in_the_hour();
+    let stage = Stage::reading(|dovecot| drop(maildir::seed(&dovecot.maildir(ADDRESS), 3, 0)));
+    let gateway = &stage.gateway;
+    let tool = budgeted(gateway, "frozen", "backup", &["messages_read=1/day", "on_exhausted=freeze"]);
+    let other = budgeted(gateway, "other", "backup", &["messages_read=1/day"]);
+    let token = gateway.token(&tool, ADDRESS);
+    let mut bystander = gateway.imap_session(ADDRESS, &gateway.token(&other, ADDRESS));
+    bystander.command_ok("a", "SELECT INBOX");
+    let mut idle = gateway.imap_session(ADDRESS, &token);
+    let mut reader = gateway.imap_session(ADDRESS, &token);
+    reader.command_ok("a", "SELECT INBOX");
+    reader.command_ok("b", "FETCH 1 BODY[]");
+    reader.send("c FETCH 2 BODY[]\r\n");
+    let said = reader.rest().expect("the session went on").join("\n");
+    assert!(!said.contains("BODY[]") && said.contains("* BYE [CONTACTADMIN]"), "{said}");
+    assert!(idle.says_goodbye(), "its other session is cut off too");
+    let frozen: Vec<_> = gateway.audit().into_iter().filter(|event| event["code"] == "freeze.added").collect();
+    let [freeze] = frozen.as_slice() else { panic!("{frozen:?}") };
+    assert_eq!((&freeze["actor"], &freeze["client_id"]), (&json!("system"), &json!(tool.id)));
+    assert_eq!(freeze["detail"]["level"], "cut", "{freeze}");
+    bystander.command_ok("b", "FETCH 2 BODY[]");
+    let refused = bystander.command("c", "FETCH 3 BODY[]");
+    assert!(refused.last().is_some_and(|line| line.starts_with("c NO [LIMIT]")), "{refused:?}");
+    bystander.command_ok("d", "NOOP");
+    gateway.manage_ok(&["thaw", freeze["detail"]["freeze"].as_str().expect("an id")], b"");
+    let mut again = gateway.imap_session(ADDRESS, &token);
+    again.command_ok("a", "SELECT INBOX");
+    let refused = again.command("b", "FETCH 2 BODY[]");
+    assert!(
+        refused.last().is_some_and(|line| line.starts_with("b NO [LIMIT]")),
+        "thawed, and as empty as before: {refused:?}"
+    );
+    again.command_ok("c", "NOOP");
 }

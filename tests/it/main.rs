@@ -46,6 +46,7 @@ mod pop3_clients;
 mod pop3_limits;
 mod pop3_upstream;
 mod pop3_virtual;
+mod proxy_protocol;
 mod read_only;
 mod real_servers;
 mod refused_tokens;

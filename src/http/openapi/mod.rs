@@ -80,8 +80,6 @@ fn complete(described: &OpenApi) -> Value {
         "components": { "schemas": schemas, "securitySchemes": {
             "operator_token": { "type": "http", "scheme": "bearer", "bearerFormat": "mwo_...",
                 "description": "printed once by `mailwarden init` or `mailwarden operator add`" },
-            "access_token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                "description": "an access token of the token endpoint" },
             "dpop_token": { "type": "http", "scheme": "dpop",
                 "description": "an access token that is bound to a key, with a proof in the DPoP header (RFC 9449)" },
             "client_secret": { "type": "http", "scheme": "basic",

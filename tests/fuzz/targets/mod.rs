@@ -9,6 +9,7 @@ mod imap;
 mod names;
 mod oauth;
 mod pop3;
+mod proxy;
 mod sasl;
 mod smtp;
 
@@ -28,6 +29,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("pop3_command", pop3::command),
     ("pop3_fetched", pop3::fetched),
     ("pop3_stuffing", pop3::stuffing),
+    ("proxy_header", proxy::header),
     ("sasl", sasl::response),
     ("token_request", oauth::request),
     ("jwt", oauth::token),

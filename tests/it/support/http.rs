@@ -1,10 +1,10 @@
 //! HTTP/1.1 requests written octet by octet, from any address of loopback.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::gateway::{Gateway, Tool, base64};
-use super::wire::{Answer, Wire};
+use super::wire::{self, Answer, Wire};
 
 /// The least that a token request says.
 pub(crate) const GRANT: &str = "grant_type=client_credentials";
@@ -20,17 +20,8 @@ pub(crate) fn elsewhere(number: usize) -> IpAddr {
 
 /// A connection to the gateway's HTTPS port from `source`.
 pub(crate) fn connect(gateway: &Gateway, source: IpAddr) -> Wire {
-    let port = gateway.port("https");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let stream: TcpStream = runtime.block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.bind(SocketAddr::new(source, 0)).expect("bind the source address");
-        let stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.expect("connect");
-        stream.into_std().expect("a blocking socket")
-    });
-    stream.set_nonblocking(false).expect("a blocking socket");
+    let stream = wire::tcp_from(source, gateway.port("https"));
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set the time limit");
-    stream.set_nodelay(true).expect("send at once");
     Wire::over(stream, gateway.ca_file())
 }
 

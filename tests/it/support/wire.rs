@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,7 +220,23 @@ pub(crate) fn without_verdict(text: &str) -> String {
 
 /// A connection to a port of this machine.
 pub(crate) fn tcp(port: u16) -> TcpStream {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connect");
+    prepared(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connect"))
+}
+
+/// The same from any address of loopback: to the server it is another source.
+pub(crate) fn tcp_from(source: IpAddr, port: u16) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let stream: TcpStream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::new(source, 0)).expect("bind the source address");
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.expect("connect");
+        stream.into_std().expect("a blocking socket")
+    });
+    stream.set_nonblocking(false).expect("a blocking socket");
+    prepared(stream)
+}
+
+fn prepared(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set the time limit");
     stream.set_write_timeout(Some(Duration::from_secs(30))).expect("set the time limit");
     stream.set_nodelay(true).expect("send at once");
