@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::Poll;
 
+use memchr::{memchr, memchr_iter, memchr2};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use zeroize::Zeroize;
 
@@ -158,7 +159,7 @@ impl Wire {
         let bytes = self.buffered().get(..most).unwrap_or_default();
         // A CR here may be half of the line's end.
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec();
-        if bytes.iter().any(|byte| matches!(byte, b'\r' | 0)) {
+        if !is_text(&bytes) {
             return Err(WireError::BadLine);
         }
         self.start += bytes.len();
@@ -169,7 +170,7 @@ impl Wire {
     fn line_end(&mut self, max: usize) -> Option<usize> {
         let from = self.searched.max(self.start);
         let limit = self.input.len().min(self.start.saturating_add(max).saturating_add(2));
-        let found = self.input.get(from..limit)?.iter().position(|byte| *byte == b'\n');
+        let found = memchr(b'\n', self.input.get(from..limit)?);
         self.searched = found.map_or(limit, |at| from + at);
         found.map(|at| from + at)
     }
@@ -177,10 +178,27 @@ impl Wire {
     /// Takes the line whose LF stands at `end`.
     fn take_to(&mut self, end: usize) -> Result<Vec<u8>, WireError> {
         let line = self.input.get(self.start..end).and_then(|line| line.strip_suffix(b"\r"));
-        let line = line.filter(|line| !line.iter().any(|byte| matches!(byte, b'\r' | 0))).ok_or(WireError::BadLine)?;
+        let line = line.filter(|line| is_text(line)).ok_or(WireError::BadLine)?;
         let line = line.to_vec();
         self.start = end + 1;
         Ok(line)
+    }
+
+    /// Takes the whole lines that have arrived, as they stand, up to one that begins with `stop` or would be refused. What comes then
+    /// is for [`Wire::line`].
+    pub fn lines_until(&mut self, stop: u8, max: usize) -> &[u8] {
+        let (from, searched) = (self.start, self.searched.max(self.start));
+        let mut end = from;
+        for at in memchr_iter(b'\n', self.input.get(searched..).unwrap_or_default()) {
+            let past = searched + at + 1;
+            let line = self.input.get(end..past - 1).and_then(|line| line.strip_suffix(b"\r"));
+            if !line.is_some_and(|line| line.len() <= max && line.first() != Some(&stop) && is_text(line)) {
+                break;
+            }
+            end = past;
+        }
+        self.start = end;
+        self.input.get(from..end).unwrap_or_default()
     }
 
     /// Waits for a whole line.
@@ -269,6 +287,11 @@ impl Wire {
         let _ = self.flush().await;
         let _ = self.stream.shutdown().await;
     }
+}
+
+/// Whether nothing in a line could be taken for its end.
+fn is_text(line: &[u8]) -> bool {
+    memchr2(b'\r', 0, line).is_none()
 }
 
 #[cfg(test)]
