@@ -42,7 +42,7 @@ impl Registry {
         let footing = self.grant_seen(&claims.client_id, &claims.mailbox).await?;
         let freezes = self.freezes_seen().await?;
         match self.judged(&footing, &freezes, claims, (protocol, source)) {
-            Ok(admitted) if !self.seems_revoked(&claims.token_id).await? => Ok(admitted),
+            Ok(admitted) if !self.is_revoked(&claims.token_id).await? => Ok(admitted),
             Ok(_) | Err(_) => self.admit_now(claims, protocol, source).await,
         }
     }

@@ -1,9 +1,9 @@
 //! The database: SQLite or PostgreSQL behind one SQL text. Only this module knows sqlx.
 
 mod readers;
-mod writer;
 pub mod sql;
 pub mod value;
+mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -182,10 +182,7 @@ async fn all(
     Ok(done)
 }
 
-fn bind(
-    text: &'static str,
-    args: impl IntoIterator<Item = Value>,
-) -> Query<'static, Sqlite, SqliteArguments> {
+fn bind(text: &'static str, args: impl IntoIterator<Item = Value>) -> Query<'static, Sqlite, SqliteArguments> {
     let mut query = sqlx::query(text);
     for value in args {
         query = match value {

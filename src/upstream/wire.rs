@@ -355,7 +355,49 @@ mod tests {
         assert_eq!(wire.take_line(4).unwrap().as_deref(), Some(&b"NOOP"[..]));
     }
 
+    #[tokio::test]
+    async fn lines_are_taken_together_up_to_one_that_must_be_looked_at() {
+        let mut wire = wire(b"a\r\n\r\nbc.\r\n.d\r\ne\r\nbad\nf\r\n12345\r\nrest").await;
+        assert_eq!(wire.lines_until(b'.', 4), b"a\r\n\r\nbc.\r\n");
+        assert_eq!(wire.lines_until(b'.', 4), b"", "a dot in front");
+        assert_eq!(wire.take_line(4).unwrap().as_deref(), Some(&b".d"[..]));
+        assert_eq!(wire.lines_until(b'.', 4), b"e\r\n");
+        assert_eq!(wire.lines_until(b'.', 4), b"", "a bare LF");
+        assert!(matches!(wire.take_line(4), Err(WireError::BadLine)));
+        for wrong in [&b"12345\r\n"[..], b"a\rb\r\n", b"a\0\r\n", b"a\n", b"whole\r"] {
+            assert_eq!(self::wire(wrong).await.lines_until(b'.', 4), b"", "{wrong:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn lines_come_alike_one_by_one_and_together_however_they_arrive(
+            parts in proptest::collection::vec(proptest::sample::select(vec!["\r\n", ".", "abc", "\n", "\r", "\0", "\r\n"]), 0..16),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let bytes = parts.concat().into_bytes();
+            let (first, second) = bytes.split_at(cut.index(bytes.len() + 1));
+            let read = |together: bool| {
+                let mut wire = Wire::new(Box::new(std::io::Cursor::new(Vec::new())));
+                let mut found = Vec::new();
+                for piece in [first, second] {
+                    wire.input.extend_from_slice(piece);
+                    loop {
+                        if together {
+                            found.extend_from_slice(wire.lines_until(b'.', 5));
+                        }
+                        match wire.take_line(5) {
+                            Ok(Some(line)) => found.extend([line.as_slice(), b"\r\n"].concat()),
+                            Ok(None) => break,
+                            Err(error) => return (found, Some(error.to_string())),
+                        }
+                    }
+                }
+                (found, None)
+            };
+            prop_assert_eq!(read(true), read(false));
+        }
+
         #[test]
         fn im_15_parts_make_up_the_lines_however_they_arrive(
             lines in proptest::collection::vec("[a-z]{0,20}", 1..6),
