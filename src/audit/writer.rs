@@ -70,8 +70,7 @@ async fn append(store: &Store, clock: &Clock, mac: &Mac, batch: &[Waiting]) -> R
         tx.execute_owned(statement, values).await?;
         rest = later;
     }
-    tx.execute(sql::HEAD_SET, &head.to_values(mac)).await?;
-    tx.commit().await?;
+    tx.commit_with(sql::HEAD_SET, &head.to_values(mac)).await?;
     Ok(first)
 }
 
@@ -80,11 +79,15 @@ const COLUMNS: usize = 14;
 
 /// The statement that takes the most of so many records, and how many it takes. Each way to the database costs more than a row does.
 fn insert_for(records: usize) -> Option<(Statement, usize)> {
-    match records {
-        0 => None,
-        1 => Some((sql::EVENT_ADD, 1)),
-        2..4 => Some((sql::EVENT_ADD_2, 2)),
-        4..8 => Some((sql::EVENT_ADD_4, 4)),
-        _ => Some((sql::EVENT_ADD_8, 8)),
-    }
+    Some(match records {
+        0 => return None,
+        1 => (sql::EVENT_ADD, 1),
+        2 => (sql::EVENT_ADD_2, 2),
+        3 => (sql::EVENT_ADD_3, 3),
+        4 => (sql::EVENT_ADD_4, 4),
+        5 => (sql::EVENT_ADD_5, 5),
+        6 => (sql::EVENT_ADD_6, 6),
+        7 => (sql::EVENT_ADD_7, 7),
+        _ => (sql::EVENT_ADD_8, 8),
+    })
 }

@@ -15,6 +15,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::ScopeSet;
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
 use crate::domain::token::{Claims, LATE_SECS};
+use crate::registry::moment::Moment;
 use crate::registry::roster::Written;
 use crate::registry::view::Footing;
 use crate::registry::{Registry, RegistryError};
@@ -53,10 +54,9 @@ impl Registry {
         protocol: Protocol,
         source: IpAddr,
     ) -> Result<Admitted, RegistryError> {
-        let footing = self.grant_for(&claims.client_id, &claims.mailbox).await?;
-        let freezes = self.freezes_now().await?;
+        let Moment { footing, freezes, is_revoked } = self.moment(claims).await?;
         let admitted = self.judged(&footing, &freezes, claims, (protocol, source))?;
-        if self.is_revoked(&claims.token_id).await? { Err(RegistryError::Denied) } else { Ok(admitted) }
+        if is_revoked { Err(RegistryError::Denied) } else { Ok(admitted) }
     }
 
     /// What a verified token opens now, apart from where it is shown: the grant stands, and nothing was revoked since.

@@ -135,7 +135,7 @@ impl Registry {
         Ok(standing)
     }
 
-    fn stands(&self, (client, mailbox, grant): &Footing) -> bool {
+    pub(in crate::registry) fn stands(&self, (client, mailbox, grant): &Footing) -> bool {
         client.status == Status::Active && mailbox.status == Status::Active && grant.stands(self.clock.now())
     }
 

@@ -15,6 +15,7 @@ mod handles;
 mod hidden;
 mod keys;
 mod mailboxes;
+mod moment;
 mod operators;
 mod purse;
 mod refusal;
@@ -146,10 +147,15 @@ impl Registry {
 
     /// The noun in a row, and the row's MAC; a row that is not ours is recorded and refused.
     async fn trusted<T: Stored>(&self, row: &Row) -> Result<(T, Vec<u8>), RegistryError> {
-        if let Ok(found) = rows::read(row, self.vault.row_mac()) {
+        self.trusted_at(row, 0).await
+    }
+
+    /// The same where the columns begin at `from`.
+    async fn trusted_at<T: Stored>(&self, row: &Row, from: usize) -> Result<(T, Vec<u8>), RegistryError> {
+        if let Ok(found) = rows::read_at(row, from, self.vault.row_mac()) {
             return Ok(found);
         }
-        let id = row.text(0).unwrap_or_default();
+        let id = row.text(from).unwrap_or_default();
         tracing::error!(table = T::TABLE, %id, "stored row was changed by somebody else");
         let event = AuditEvent::new(EventCode::TamperingDetected, Actor::System, Outcome::Denied);
         self.record(event.detail("table", T::TABLE).detail("row", id)).await?;
@@ -198,10 +204,10 @@ impl Registry {
 
     /// Commits a change of policy: every node's watcher sees the counter move, and this node forgets what it has seen. It does so
     /// however this ends: a commit whose answer is lost may have been made.
-    async fn commit(&self, mut tx: Tx) -> Result<(), RegistryError> {
+    async fn commit(&self, tx: Tx) -> Result<(), RegistryError> {
         let _forgetting = Forgetting::new(&self.view, View::empty);
-        tx.execute(sql::EPOCH_BUMP, &[]).await?;
-        Ok(tx.commit().await?)
+        tx.commit_with(sql::EPOCH_BUMP, &[]).await?;
+        Ok(())
     }
 }
 

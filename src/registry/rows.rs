@@ -39,8 +39,13 @@ pub(in crate::registry) fn write<T: Stored>(noun: &T, mac: &Mac) -> Vec<Value> {
 
 /// Reads a row whose MAC is right; gives the noun and the MAC.
 pub(in crate::registry) fn read<T: Stored>(row: &Row, mac: &Mac) -> Result<(T, Vec<u8>), Tampered> {
-    let values = row.values(T::KINDS).map_err(|_| Tampered)?;
-    let tag = row.blob(T::KINDS.len()).map_err(|_| Tampered)?;
+    read_at(row, 0, mac)
+}
+
+/// The same where the columns begin at `from`.
+pub(in crate::registry) fn read_at<T: Stored>(row: &Row, from: usize, mac: &Mac) -> Result<(T, Vec<u8>), Tampered> {
+    let values = row.values(from, T::KINDS).map_err(|_| Tampered)?;
+    let tag = row.blob(from + T::KINDS.len()).map_err(|_| Tampered)?;
     if !mac.verify(&message(T::TABLE, &values), &tag) {
         return Err(Tampered);
     }

@@ -3,6 +3,7 @@
 mod readers;
 pub mod sql;
 pub mod value;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -12,15 +13,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Executor, PgPool, Postgres, SqlSafeStr, Transaction};
 
 use crate::domain::fault::{Classify, Fault};
 use crate::store::readers::Readers;
 use crate::store::sql::Statement;
 use crate::store::value::{Inner, Row, Value};
+use crate::store::writer::{SqliteTx, Writer};
 
 /// The database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +69,10 @@ pub struct Store(Pools);
 
 #[derive(Clone, Debug)]
 enum Pools {
-    /// SQLite has one writer: a pool of one connection writes, so that nobody waits in `SQLITE_BUSY`.
+    /// SQLite has one writer: one connection writes, so that nobody waits in `SQLITE_BUSY`.
     Sqlite {
         read: Readers,
-        write: SqlitePool,
+        write: Writer,
         /// Held until the last handle goes: a second process would not see what this one keeps in memory (RL-27).
         _lock: Option<Arc<File>>,
     },
@@ -86,36 +87,6 @@ pub struct Tx(Begun);
 enum Begun {
     Sqlite(SqliteTx),
     Postgres(Transaction<'static, Postgres>),
-}
-
-/// A transaction on SQLite's writing connection. When the disk is full SQLite rolls back by itself, and a connection whose state is
-/// thus in doubt must not be used again: it is closed, which rolls back whatever is open, and a new one takes its place.
-#[derive(Debug)]
-struct SqliteTx {
-    connection: PoolConnection<Sqlite>,
-    is_over: bool,
-}
-
-impl SqliteTx {
-    async fn begin(pool: &SqlitePool) -> Result<Self, sqlx::Error> {
-        let mut tx = Self { connection: pool.acquire().await?, is_over: false };
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *tx.connection).await?;
-        Ok(tx)
-    }
-
-    async fn commit(mut self) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql("COMMIT").execute(&mut *self.connection).await?;
-        self.is_over = true;
-        Ok(())
-    }
-}
-
-impl Drop for SqliteTx {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.connection.close_on_drop();
-        }
-    }
 }
 
 macro_rules! bound {
@@ -161,9 +132,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .pragma("secure_delete", "ON");
-        // A file does not hang up as a server may: to ask first whether it is still there costs as much as what is asked.
-        let write = SqlitePoolOptions::new().test_before_acquire(false).max_connections(1);
-        let write = write.connect_with(options.clone()).await?;
+        let write = Writer::open(options.clone()).await?;
         let read = Readers::open(options, 8).await?;
         Ok(Self(Pools::Sqlite { read, write, _lock: Some(Arc::new(lock)) }))
     }
@@ -175,7 +144,7 @@ impl Store {
         }
         let options = sqlite_options(sqlite_path(url)?).read_only(true);
         let read = Readers::open(options.clone(), 1).await?;
-        let write = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let write = Writer::lazy(options);
         Ok(Self(Pools::Sqlite { write, read, _lock: None }))
     }
 
@@ -187,7 +156,10 @@ impl Store {
     /// Brings the schema up to date.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.0 {
-            Pools::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write).await,
+            Pools::Sqlite { write, .. } => {
+                let mut tx = write.begin().await?;
+                sqlx::migrate!("migrations/sqlite").run(tx.connection()?).await
+            }
             Pools::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
         }
         .map_err(|error| StoreError::Migration(Box::new(error)))
@@ -216,7 +188,7 @@ impl Store {
     /// Begins a transaction that may read and then write.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(Tx(match &self.0 {
-            Pools::Sqlite { write, .. } => Begun::Sqlite(SqliteTx::begin(write).await?),
+            Pools::Sqlite { write, .. } => Begun::Sqlite(write.begin().await?),
             Pools::Postgres(pool) => Begun::Postgres(pool.begin().await?),
         }))
     }
@@ -257,7 +229,7 @@ impl Tx {
     /// Runs a statement; says how many rows it touched.
     pub async fn execute(&mut self, statement: Statement, args: &[Value]) -> Result<u64, StoreError> {
         Ok(match &mut self.0 {
-            Begun::Sqlite(tx) => bound!(statement, args).execute(&mut *tx.connection).await?.rows_affected(),
+            Begun::Sqlite(tx) => tx.run(statement, args.iter().cloned()).await?.1,
             Begun::Postgres(tx) => bound!(statement, args).execute(&mut **tx).await?.rows_affected(),
         })
     }
@@ -265,7 +237,7 @@ impl Tx {
     /// Runs a statement with many values, which it keeps; says how many rows it touched.
     pub async fn execute_owned(&mut self, statement: Statement, args: Vec<Value>) -> Result<u64, StoreError> {
         Ok(match &mut self.0 {
-            Begun::Sqlite(tx) => bound_owned!(statement, args).execute(&mut *tx.connection).await?.rows_affected(),
+            Begun::Sqlite(tx) => tx.run(statement, args).await?.1,
             Begun::Postgres(tx) => bound_owned!(statement, args).execute(&mut **tx).await?.rows_affected(),
         })
     }
@@ -274,7 +246,7 @@ impl Tx {
     pub async fn rows(&mut self, statement: Statement, args: &[Value]) -> Result<Vec<Row>, StoreError> {
         Ok(match &mut self.0 {
             Begun::Sqlite(tx) => {
-                let rows = bound!(statement, args).fetch_all(&mut *tx.connection).await?;
+                let (rows, _) = tx.run(statement, args.iter().cloned()).await?;
                 rows.into_iter().map(|row| Row(Inner::Sqlite(row))).collect()
             }
             Begun::Postgres(tx) => {
@@ -287,6 +259,18 @@ impl Tx {
     /// Runs a statement that gives at most one row.
     pub async fn row(&mut self, statement: Statement, args: &[Value]) -> Result<Option<Row>, StoreError> {
         Ok(self.rows(statement, args).await?.into_iter().next())
+    }
+
+    /// Runs a last statement and makes all durable; says how many rows it touched.
+    pub async fn commit_with(self, statement: Statement, args: &[Value]) -> Result<u64, StoreError> {
+        Ok(match self.0 {
+            Begun::Sqlite(tx) => tx.commit_with(statement, args.iter().cloned()).await?,
+            Begun::Postgres(mut tx) => {
+                let touched = bound!(statement, args).execute(&mut *tx).await?.rows_affected();
+                tx.commit().await?;
+                touched
+            }
+        })
     }
 
     /// Makes it durable.

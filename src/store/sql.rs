@@ -2,12 +2,26 @@
 
 /// One of the statements in this file; no other SQL can be run.
 #[derive(Clone, Copy, Debug)]
-pub struct Statement(&'static str);
+pub struct Statement {
+    text: &'static str,
+    opening: &'static str,
+    closing: &'static str,
+}
 
 impl Statement {
     /// The SQL text.
     pub fn text(self) -> &'static str {
-        self.0
+        self.text
+    }
+
+    /// The same as the first of a transaction of SQLite, which it begins.
+    pub(in crate::store) fn opening(self) -> &'static str {
+        self.opening
+    }
+
+    /// The same as the last of a transaction of SQLite, which it ends.
+    pub(in crate::store) fn closing(self) -> &'static str {
+        self.closing
     }
 }
 
@@ -15,7 +29,11 @@ macro_rules! statements {
     ($($name:ident = $sql:expr;)*) => {
         $(
             #[doc = concat!("`", stringify!($name), "`: see its text.")]
-            pub const $name: Statement = Statement($sql);
+            pub const $name: Statement = Statement {
+                text: $sql,
+                opening: concat!("BEGIN IMMEDIATE; ", $sql),
+                closing: concat!($sql, "; COMMIT"),
+            };
         )*
         /// All statements.
         pub const ALL: &[Statement] = &[$($name,)*];
@@ -109,10 +127,22 @@ statements! {
     HEAD_SET = "UPDATE audit_head SET seq = $1, hash = $2, mac = $3 WHERE id = 1";
     EVENT_ADD = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1));
     EVENT_ADD_2 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1), ", ", event_row!(2));
-    EVENT_ADD_4 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1), ", ", event_row!(2), ", ",
-        event_row!(3), ", ", event_row!(4));
-    EVENT_ADD_8 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ", event_row!(1), ", ", event_row!(2), ", ",
-        event_row!(3), ", ", event_row!(4), ", ", event_row!(5), ", ", event_row!(6), ", ", event_row!(7), ", ", event_row!(8));
+    EVENT_ADD_3 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ",
+        event_row!(1), ", ", event_row!(2), ", ", event_row!(3));
+    EVENT_ADD_4 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ",
+        event_row!(1), ", ", event_row!(2), ", ", event_row!(3), ", ", event_row!(4));
+    EVENT_ADD_5 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ",
+        event_row!(1), ", ", event_row!(2), ", ", event_row!(3), ", ", event_row!(4), ", ",
+        event_row!(5));
+    EVENT_ADD_6 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ",
+        event_row!(1), ", ", event_row!(2), ", ", event_row!(3), ", ", event_row!(4), ", ",
+        event_row!(5), ", ", event_row!(6));
+    EVENT_ADD_7 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ",
+        event_row!(1), ", ", event_row!(2), ", ", event_row!(3), ", ", event_row!(4), ", ",
+        event_row!(5), ", ", event_row!(6), ", ", event_row!(7));
+    EVENT_ADD_8 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ",
+        event_row!(1), ", ", event_row!(2), ", ", event_row!(3), ", ", event_row!(4), ", ",
+        event_row!(5), ", ", event_row!(6), ", ", event_row!(7), ", ", event_row!(8));
     EVENT_LIST = concat!("SELECT ", events!(), " FROM audit_events WHERE seq > $1 \
         AND (CAST($2 AS TEXT) IS NULL OR code = $2) AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) \
         AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \
@@ -253,6 +283,14 @@ statements! {
     GRANT_GET = concat!("SELECT ", grants!(), " FROM grants WHERE id = $1");
     GRANT_OF_CLIENT = concat!("SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND status <> 'removed' ORDER BY id");
     GRANT_FOR = concat!("SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND mailbox_id = $2 AND status = 'active'");
+
+    // All that decides over a login: what `CLIENT_GET`, `MAILBOX_BY_ADDRESS`, `GRANT_FOR` and `REVOKED_TOKEN_GET` would give one after
+    // the other, and how many freezes there are.
+    MOMENT_GET = concat!("SELECT c.*, m.*, g.*, (SELECT COUNT(*) FROM freezes), r.* \
+        FROM (SELECT ", clients!(), " FROM clients WHERE id = $1) c \
+        JOIN (SELECT ", mailboxes!(), " FROM mailboxes WHERE address = $2 AND status <> 'removed') m ON 1 = 1 \
+        JOIN (SELECT ", grants!(), " FROM grants WHERE client_id = $1 AND status = 'active') g ON g.mailbox_id = m.id \
+        LEFT JOIN (SELECT ", revoked_tokens!(), " FROM revoked_tokens WHERE jti = $3) r ON 1 = 1");
 
     KEY_LIST = concat!("SELECT ", signing_keys!(), " FROM signing_keys ORDER BY active_from, created_at, kid");
     KEY_ADD = concat!("INSERT INTO signing_keys (", signing_keys!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");

@@ -72,8 +72,7 @@ async fn sqlite_writes_ahead_and_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
     let Pools::Sqlite { write, read, .. } = &store.0 else { panic!("not SQLite") };
-    let mut writer = write.acquire().await.unwrap();
-    settled(&mut writer).await;
+    settled(write.begin().await.unwrap().connection().unwrap()).await;
     let asked = read.with(async |reader| {
         settled(reader).await;
         Ok(())
@@ -123,8 +122,9 @@ async fn a_transaction_that_was_given_up_leaves_nothing_and_holds_nobody_up() {
         drop(tx);
         // SQLite ends a transaction by itself when the disk is full; then even a rollback fails.
         let mut tx = store.begin().await.unwrap();
+        tx.execute(sql::EPOCH_BUMP, &[]).await.unwrap();
         let Begun::Sqlite(inner) = &mut tx.0 else { panic!("not SQLite") };
-        sqlx::raw_sql("ROLLBACK").execute(&mut *inner.connection).await.unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(inner.connection().unwrap()).await.unwrap();
         assert!(tx.commit().await.is_err());
     }
     let mut tx = store.begin().await.unwrap();

@@ -110,11 +110,10 @@ impl Row {
         get!(self, at)
     }
 
-    /// All columns; `kinds` has one of `i` (integer), `t` (text) and `b` (bytes) for each.
-    pub fn values(&self, kinds: &str) -> Result<Vec<Value>, StoreError> {
-        kinds
-            .bytes()
-            .enumerate()
+    /// The columns from `from` on; `kinds` has one of `i` (integer), `t` (text) and `b` (bytes) for each.
+    pub fn values(&self, from: usize, kinds: &str) -> Result<Vec<Value>, StoreError> {
+        (from..)
+            .zip(kinds.bytes())
             .map(|(at, kind)| match kind {
                 b'i' => self.opt_int(at).map(Value::Int),
                 b't' => self.opt_text(at).map(Value::Text),

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::Poll;
 
+use memchr::{memchr, memchr_iter, memchr2};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use zeroize::Zeroize;
 
@@ -158,7 +159,7 @@ impl Wire {
         let bytes = self.buffered().get(..most).unwrap_or_default();
         // A CR here may be half of the line's end.
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec();
-        if bytes.iter().any(|byte| matches!(byte, b'\r' | 0)) {
+        if !is_text(&bytes) {
             return Err(WireError::BadLine);
         }
         self.start += bytes.len();
@@ -169,7 +170,7 @@ impl Wire {
     fn line_end(&mut self, max: usize) -> Option<usize> {
         let from = self.searched.max(self.start);
         let limit = self.input.len().min(self.start.saturating_add(max).saturating_add(2));
-        let found = self.input.get(from..limit)?.iter().position(|byte| *byte == b'\n');
+        let found = memchr(b'\n', self.input.get(from..limit)?);
         self.searched = found.map_or(limit, |at| from + at);
         found.map(|at| from + at)
     }
@@ -177,10 +178,27 @@ impl Wire {
     /// Takes the line whose LF stands at `end`.
     fn take_to(&mut self, end: usize) -> Result<Vec<u8>, WireError> {
         let line = self.input.get(self.start..end).and_then(|line| line.strip_suffix(b"\r"));
-        let line = line.filter(|line| !line.iter().any(|byte| matches!(byte, b'\r' | 0))).ok_or(WireError::BadLine)?;
+        let line = line.filter(|line| is_text(line)).ok_or(WireError::BadLine)?;
         let line = line.to_vec();
         self.start = end + 1;
         Ok(line)
+    }
+
+    /// Takes the whole lines that have arrived, as they stand, up to one that begins with `stop` or would be refused. What comes then
+    /// is for [`Wire::line`].
+    pub fn lines_until(&mut self, stop: u8, max: usize) -> &[u8] {
+        let (from, searched) = (self.start, self.searched.max(self.start));
+        let mut end = from;
+        for at in memchr_iter(b'\n', self.input.get(searched..).unwrap_or_default()) {
+            let past = searched + at + 1;
+            let line = self.input.get(end..past - 1).and_then(|line| line.strip_suffix(b"\r"));
+            if !line.is_some_and(|line| line.len() <= max && line.first() != Some(&stop) && is_text(line)) {
+                break;
+            }
+            end = past;
+        }
+        self.start = end;
+        self.input.get(from..end).unwrap_or_default()
     }
 
     /// Waits for a whole line.
@@ -271,6 +289,11 @@ impl Wire {
     }
 }
 
+/// Whether nothing in a line could be taken for its end.
+fn is_text(line: &[u8]) -> bool {
+    memchr2(b'\r', 0, line).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -332,7 +355,49 @@ mod tests {
         assert_eq!(wire.take_line(4).unwrap().as_deref(), Some(&b"NOOP"[..]));
     }
 
+    #[tokio::test]
+    async fn lines_are_taken_together_up_to_one_that_must_be_looked_at() {
+        let mut wire = wire(b"a\r\n\r\nbc.\r\n.d\r\ne\r\nbad\nf\r\n12345\r\nrest").await;
+        assert_eq!(wire.lines_until(b'.', 4), b"a\r\n\r\nbc.\r\n");
+        assert_eq!(wire.lines_until(b'.', 4), b"", "a dot in front");
+        assert_eq!(wire.take_line(4).unwrap().as_deref(), Some(&b".d"[..]));
+        assert_eq!(wire.lines_until(b'.', 4), b"e\r\n");
+        assert_eq!(wire.lines_until(b'.', 4), b"", "a bare LF");
+        assert!(matches!(wire.take_line(4), Err(WireError::BadLine)));
+        for wrong in [&b"12345\r\n"[..], b"a\rb\r\n", b"a\0\r\n", b"a\n", b"whole\r"] {
+            assert_eq!(self::wire(wrong).await.lines_until(b'.', 4), b"", "{wrong:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn lines_come_alike_one_by_one_and_together_however_they_arrive(
+            parts in proptest::collection::vec(proptest::sample::select(vec!["\r\n", ".", "abc", "\n", "\r", "\0", "\r\n"]), 0..16),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let bytes = parts.concat().into_bytes();
+            let (first, second) = bytes.split_at(cut.index(bytes.len() + 1));
+            let read = |together: bool| {
+                let mut wire = Wire::new(Box::new(std::io::Cursor::new(Vec::new())));
+                let mut found = Vec::new();
+                for piece in [first, second] {
+                    wire.input.extend_from_slice(piece);
+                    loop {
+                        if together {
+                            found.extend_from_slice(wire.lines_until(b'.', 5));
+                        }
+                        match wire.take_line(5) {
+                            Ok(Some(line)) => found.extend([line.as_slice(), b"\r\n"].concat()),
+                            Ok(None) => break,
+                            Err(error) => return (found, Some(error.to_string())),
+                        }
+                    }
+                }
+                (found, None)
+            };
+            prop_assert_eq!(read(true), read(false));
+        }
+
         #[test]
         fn im_15_parts_make_up_the_lines_however_they_arrive(
             lines in proptest::collection::vec("[a-z]{0,20}", 1..6),

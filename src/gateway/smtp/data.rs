@@ -55,16 +55,15 @@ async fn receive(desk: &mut Desk, is_handed_over: &mut bool) -> Result<(), End> 
     let mut lines = Vec::new();
     let mut size = 0;
     let is_over = loop {
-        let line = message_line(desk).await?;
-        match line.as_deref() {
+        match message_line(desk).await? {
             None => break true,
-            Some([]) => break false,
+            Some(line) if line.is_empty() => break false,
             Some(line) => {
                 size += line.len() + 2;
                 if size > MAX_HEADER {
                     return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "header too big")).await;
                 }
-                lines.push(line.to_vec());
+                lines.push(line);
             }
         }
     };
@@ -98,21 +97,32 @@ async fn send(
         format!("<{unique}@{}>", desk.session.info.mailbox.domain())
     });
     let gone = || End::Say("451 4.3.0 the mail server behind this mailbox went away".to_owned());
-    queue(&mut upstream.wire, &head(desk, header, &message_id)).await.ok_or_else(gone)?;
+    if upstream.wire.gather(&head(desk, header, &message_id)) {
+        flush(&mut upstream.wire).await.ok_or_else(gone)?;
+    }
     let mut size = size;
     desk.octets = size;
     // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
-    let mut next = if is_over { None } else { message_line(desk).await? };
-    while let Some(line) = next {
-        size += line.len() as u64 + 2;
+    while !is_over {
+        // Lines without a dot in front are meant as they stand: those that are there go on together.
+        let lines = desk.client.lines_until(b'.', MAX_MESSAGE_LINE);
+        let is_full = if lines.is_empty() {
+            let Some(line) = message_line(desk).await? else { break };
+            size += line.len() as u64 + 2;
+            upstream.wire.gather(&dotted(&line))
+        } else {
+            size += lines.len() as u64;
+            upstream.wire.gather(lines)
+        };
         desk.octets = size;
         if size > desk.gatekeeper.max_message_bytes() {
             drop(upstream);
             desk.recipients = None;
             return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "message too big")).await;
         }
-        queue(&mut upstream.wire, &dotted(&line)).await.ok_or_else(gone)?;
-        next = message_line(desk).await?;
+        if is_full {
+            flush(&mut upstream.wire).await.ok_or_else(gone)?;
+        }
     }
     let recipients = desk.recipients.take().unwrap_or_default();
     // It may have been frozen while the message came. Without the final dot the upstream delivers nothing.
@@ -163,13 +173,9 @@ async fn send(
     }
 }
 
-/// Queues a piece of the message; an upstream that takes nothing for long is gone.
-async fn queue(upstream: &mut Wire, bytes: &[u8]) -> Option<()> {
-    if upstream.gather(bytes) {
-        tokio::time::timeout(BLOCK_TIMEOUT, upstream.flush()).await.ok()?.ok()
-    } else {
-        Some(())
-    }
+/// Sends what has gathered of the message; an upstream that takes nothing for long is gone.
+async fn flush(upstream: &mut Wire) -> Option<()> {
+    tokio::time::timeout(BLOCK_TIMEOUT, upstream.flush()).await.ok()?.ok()
 }
 
 /// What goes before the body: a trace line, what RFC 6409 section 8 lets us add, the header as given without Bcc.
