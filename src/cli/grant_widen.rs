@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::api::Api;
 use crate::cli::budget::{self, Limit};
 use crate::cli::manage::segment;
+use crate::domain::budget::OnExhausted;
 
 /// Entries to add.
 #[derive(Debug, Args)]
@@ -98,10 +99,17 @@ fn add(bounds: &mut Map<String, Value>, name: &str, more: &[String]) -> anyhow::
     Ok(())
 }
 
-/// Sets a limit to more than it is. An absent one does not limit.
+/// Sets a limit to more than it is. An absent one does not limit. To be answered only is more than to be frozen.
 fn raise(bounds: &mut Map<String, Value>, limit: Limit) -> anyhow::Result<()> {
     let of = bounds.get_mut("budgets");
     let (now, more) = match limit {
+        Limit::Then(then) => {
+            let now = of.and_then(|of| of.get_mut("on_exhausted")).filter(|now| **now == json!(OnExhausted::Freeze));
+            let now = now.filter(|_| then == OnExhausted::Answer);
+            *now.context("of a used-up budget, only on_exhausted=answer in the place of freeze widens the grant")? =
+                json!(then);
+            return Ok(());
+        }
         Limit::Sessions(most) => (of.and_then(|of| of.get_mut("sessions")), u64::from(most)),
         Limit::Counted(what, span, amount) => {
             (of.and_then(|of| of.get_mut(what.as_str())?.get_mut(span.as_str())), amount.into())
@@ -170,7 +178,8 @@ mod tests {
     #[test]
     fn a_budget_only_grows() {
         let grant = json!({
-            "scope": "mail.send", "bounds": { "budgets": { "recipients": { "hour": 5, "day": 9 }, "sessions": 2 } },
+            "scope": "mail.send", "bounds": { "budgets": {
+                "recipients": { "hour": 5, "day": 9 }, "sessions": 2, "on_exhausted": "freeze" } },
             "token_ttl_secs": 60, "session_ttl_secs": 0, "expires_at": null,
         });
         let more = |budgets: &[&str]| {
@@ -178,10 +187,16 @@ mod tests {
             let terms = Widen { budget, ..widen() }.terms(&grant);
             terms.ok().map(|terms| terms["bounds"]["budgets"].clone())
         };
-        let expected = json!({ "recipients": { "hour": 10, "day": 9 }, "sessions": 3 });
-        assert_eq!(more(&["recipients=10/hour", "sessions=3"]), Some(expected));
-        for narrower in ["recipients=5/hour", "recipients=8/day", "sessions=1", "bytes=100/day", "messages_read=1/hour"]
-        {
+        let expected = json!({ "recipients": { "hour": 10, "day": 9 }, "sessions": 3, "on_exhausted": "answer" });
+        assert_eq!(more(&["recipients=10/hour", "sessions=3", "on_exhausted=answer"]), Some(expected));
+        for narrower in [
+            "recipients=5/hour",
+            "recipients=8/day",
+            "sessions=1",
+            "bytes=100/day",
+            "messages_read=1/hour",
+            "on_exhausted=freeze",
+        ] {
             assert_eq!(more(&[narrower]), None, "{narrower}");
         }
     }
