@@ -96,34 +96,17 @@ async fn send(
         let unique = crate::crypto::encoding::hex(&desk.gatekeeper.entropy().bytes::<12>());
         format!("<{unique}@{}>", desk.session.info.mailbox.domain())
     });
-    let gone = || End::Say("451 4.3.0 the mail server behind this mailbox went away".to_owned());
     if upstream.wire.gather(&head(desk, header, &message_id)) {
-        flush(&mut upstream.wire).await.ok_or_else(gone)?;
+        flush(&mut upstream.wire).await?;
     }
-    let mut size = size;
     desk.octets = size;
     // From here on the upstream connection is dropped on any error: without the final dot it delivers nothing.
-    while !is_over {
-        // Lines without a dot in front are meant as they stand: those that are there go on together.
-        let lines = desk.client.lines_until(b'.', MAX_MESSAGE_LINE);
-        let is_full = if lines.is_empty() {
-            let Some(line) = message_line(desk).await? else { break };
-            size += line.len() as u64 + 2;
-            upstream.wire.gather(&dotted(&line))
-        } else {
-            size += lines.len() as u64;
-            upstream.wire.gather(lines)
-        };
-        desk.octets = size;
-        if size > desk.gatekeeper.max_message_bytes() {
-            drop(upstream);
-            desk.recipients = None;
-            return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "message too big")).await;
-        }
-        if is_full {
-            flush(&mut upstream.wire).await.ok_or_else(gone)?;
-        }
-    }
+    let size = if is_over { Some(size) } else { body(desk, &mut upstream.wire, size).await? };
+    let Some(size) = size else {
+        drop(upstream);
+        desk.recipients = None;
+        return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "message too big")).await;
+    };
     let recipients = desk.recipients.take().unwrap_or_default();
     // It may have been frozen while the message came. Without the final dot the upstream delivers nothing.
     if let Err(denial) = desk.session.judge(|rights| smtp::header(rights, &header.authors)) {
@@ -173,9 +156,36 @@ async fn send(
     }
 }
 
+/// Passes on what comes after the header; gives the size of the whole message, or `None` as soon as it is too big.
+async fn body(desk: &mut Desk, upstream: &mut Wire, header: u64) -> Result<Option<u64>, End> {
+    let mut size = header;
+    loop {
+        // Lines without a dot in front are meant as they stand: those that are there go on together.
+        let lines = desk.client.lines_until(b'.', MAX_MESSAGE_LINE);
+        let is_full = if lines.is_empty() {
+            let Some(line) = message_line(desk).await? else { return Ok(Some(size)) };
+            size += line.len() as u64 + 2;
+            upstream.gather(&dotted(&line))
+        } else {
+            size += lines.len() as u64;
+            upstream.gather(lines)
+        };
+        desk.octets = size;
+        if size > desk.gatekeeper.max_message_bytes() {
+            return Ok(None);
+        }
+        if is_full {
+            flush(upstream).await?;
+        }
+    }
+}
+
 /// Sends what has gathered of the message; an upstream that takes nothing for long is gone.
-async fn flush(upstream: &mut Wire) -> Option<()> {
-    tokio::time::timeout(BLOCK_TIMEOUT, upstream.flush()).await.ok()?.ok()
+async fn flush(upstream: &mut Wire) -> Result<(), End> {
+    match tokio::time::timeout(BLOCK_TIMEOUT, upstream.flush()).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(End::Say("451 4.3.0 the mail server behind this mailbox went away".to_owned())),
+    }
 }
 
 /// What goes before the body: a trace line, what RFC 6409 section 8 lets us add, the header as given without Bcc.
