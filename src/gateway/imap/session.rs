@@ -1,7 +1,5 @@
 //! After login: one command at a time, judged when its turn comes. Pipelined commands wait in the tool's own buffers.
 
-use std::time::Duration;
-
 use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
 use tokio_util::sync::CancellationToken;
@@ -19,14 +17,12 @@ use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::request::Request;
 use crate::protocol::imap::{framing, response};
+use crate::upstream::berths::{Kind, say_goodbye as say_goodbye_upstream};
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
 /// How many malformed commands one session may send in a row.
 const MAX_BAD: u32 = 20;
-
-/// How long the upstream may take to hear our goodbye.
-const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A session at work.
 pub(super) struct Desk {
@@ -46,10 +42,23 @@ pub(super) struct Desk {
     pub(super) mid_response: bool,
     /// Whether the upstream has a part of a command: then it would take a goodbye for the rest of it.
     pub(super) mid_command: bool,
+    /// How the upstream's connection would be found by whoever comes next.
+    pub(super) wake: Wake,
     /// What has to be counted of the answer that is under way.
     pub(super) tally: Tally,
     next_tag: u64,
     bad: u32,
+}
+
+/// What a session leaves behind at its upstream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wake {
+    /// Whether a folder is open.
+    has_folder: bool,
+    /// Whether the upstream answers otherwise than after a login: then nobody else can go on with the connection.
+    pub(super) is_changed: bool,
+    /// Whether the tool has said LOGOUT.
+    is_leaving: bool,
 }
 
 /// Runs a session to its end.
@@ -74,6 +83,7 @@ pub(super) async fn run(
         under_way: None,
         mid_response: false,
         mid_command: false,
+        wake: Wake::default(),
         tally: Tally::default(),
         next_tag: 0,
         bad: 0,
@@ -98,12 +108,18 @@ pub(super) async fn run(
 /// Says goodbye to both sides and records the end.
 async fn finish(desk: Desk, end: End, reason: &str) {
     let end = if desk.mid_response { End::Quiet } else { end };
-    let Desk { gatekeeper, mut session, mut client, mut upstream, mid_command, mut tally, .. } = desk;
-    if !mid_command {
-        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, upstream.send(b"w9 LOGOUT\r\n")).await;
-    }
+    let Desk { gatekeeper, mut session, mut client, upstream, capabilities, mid_command, wake, mut tally, .. } = desk;
     // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
-    drop(upstream);
+    if matches!(end, End::Bye(_)) || session.ended().borrow().is_some() {
+        gatekeeper.break_off(&session);
+    }
+    if wake.is_leaving && !wake.is_changed && !mid_command {
+        gatekeeper.part_with_imap(Connection { wire: upstream, capabilities }, wake.has_folder).await;
+    } else if !mid_command {
+        say_goodbye_upstream(Kind::Imap, upstream).await;
+    } else {
+        drop(upstream);
+    }
     let _ = tally.settle(&gatekeeper, &mut session, client.queued()).await;
     say_goodbye(&mut client, end).await;
     gatekeeper.close(session, reason).await;
@@ -215,6 +231,7 @@ impl Desk {
             CommandBody::Enable { capabilities } => enable::run(self, tag, capabilities).await,
             CommandBody::Logout => {
                 self.answer(&format!("* BYE see you\r\n{tag} OK done")).await?;
+                self.wake.is_leaving = true;
                 Err(End::Quiet)
             }
             CommandBody::Login { .. } | CommandBody::Authenticate { .. } => {
@@ -272,8 +289,10 @@ impl Desk {
         if let Some(is_read_write) = opened {
             // The answer speaks of the new folder already.
             self.is_selected = true;
+            self.wake.has_folder = true;
             self.state.is_read_write = is_read_write;
         }
+        self.wake.is_changed |= extension::is_lasting(&request);
         let ours = self.tag();
         let fragments = request.serialise(&ours).ok_or_else(upstream_lost)?;
         self.under_way = Some((ours.clone(), tag.to_owned()));
@@ -286,6 +305,7 @@ impl Desk {
         if (opened.is_some() && !is_ok) || (closes && is_ok) {
             self.is_selected = false;
         }
+        self.wake.has_folder &= !(closes && is_ok);
         Ok(())
     }
 
