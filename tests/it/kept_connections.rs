@@ -40,6 +40,7 @@ impl Scene {
         gateway.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
         let tool = gateway.add_tool("first", ADDRESS, "full");
         let token = gateway.token(&tool, ADDRESS);
+        settle();
         Self { gateway, imap, smtp, tool, token, _dir: dir }
     }
 
@@ -91,6 +92,12 @@ fn quit(mut smtp: Wire) {
     smtp.rest().expect("an end");
 }
 
+/// Waits until the node's watcher, which looks twice a second, has seen the last change of policy: it closes all that rests when it does.
+fn settle() {
+    let began = Instant::now();
+    wait_for("the watcher", PATIENCE, || (began.elapsed() > Duration::from_secs(2)).then_some(()));
+}
+
 /// What a session does before it ends.
 type Use = fn(&mut Wire);
 
@@ -105,6 +112,7 @@ fn the_next_session_of_a_mailbox_needs_no_login_upstream() {
     let scene = Scene::keeping();
     let other = scene.gateway.add_tool("second", ADDRESS, "backup");
     let other = scene.gateway.token(&other, ADDRESS);
+    settle();
     let before = scene.imap.logins();
     let mut first = scene.session();
     first.command_ok("a", "SELECT INBOX");
@@ -229,6 +237,7 @@ fn gw_11_nothing_rests_after_a_kill_a_cut_or_a_change_of_credential() {
         if is_frozen {
             scene.gateway.manage_ok(&["thaw", "--all"], b"");
         }
+        settle();
         // One rests, one is at work.
         let (resting, mut working) = (scene.session(), scene.session());
         leave(resting);
@@ -272,6 +281,7 @@ fn a_credential_set_at_another_node_is_heeded_at_the_next_login() {
     let upstream = Upstream { imap: imap.port, smtp: None, starttls: false };
     first.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
     let token = first.token(&first.add_tool("tool", ADDRESS, "backup"), ADDRESS);
+    settle();
     leave(second.imap_session(ADDRESS, &token));
     let before = imap.logins();
     leave(second.imap_session(ADDRESS, &token));
@@ -335,6 +345,7 @@ fn real_servers_take_what_rested_for_a_session_like_any_other() {
     let upstream = Upstream { imap: dovecot.imaps, smtp: Some(postfix.smtps), starttls: false };
     gateway.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
     let token = gateway.token(&gateway.add_tool("tool", ADDRESS, "full"), ADDRESS);
+    settle();
     let logins = || dovecot.log().matches("imap-login: Info: Login").count();
     let before = logins();
     for number in 0..3_u32 {
