@@ -106,6 +106,11 @@ fn config(options: &DevOptions) -> Config {
         upstream: Upstream {
             allow_networks: vec![ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))],
             ca_file: PathBuf::new(),
+            // It is our own, and takes as many as there are.
+            imap_connections: 0,
+            smtp_connections: 0,
+            keep_seconds: 60,
+            keep_connections: 4,
         },
         log: Log { filter: "warn".to_owned(), format: LogFormat::Text },
     }

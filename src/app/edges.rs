@@ -221,6 +221,7 @@ async fn look_after(registry: Registry, tokens: TokenService, stop: Cancellation
         () = registry.sweep_used() => (),
         () = registry.keep_budgets() => (),
         () = registry.sweep_handles() => (),
+        () = registry.berths().look_after() => (),
         () = stop.cancelled() => (),
     }
 }

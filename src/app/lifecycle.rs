@@ -20,6 +20,7 @@ pub(super) async fn until_told_to_stop(running: Running) {
         () = tokio::time::sleep(GRACE) => tracing::warn!("some sessions did not end in time"),
         () = told() => tracing::warn!("stopping at once"),
     }
+    running.services.registry.berths().leave().await;
     if let Err(error) = running.services.registry.leave_roster().await {
         tracing::warn!(%error, "this node's sessions could not be taken off the roster");
     }

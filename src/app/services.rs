@@ -1,5 +1,7 @@
 //! Services from settings, each made once.
 
+use std::time::Duration;
+
 use anyhow::Context;
 
 use crate::audit::Audit;
@@ -11,6 +13,7 @@ use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::secret::{Kek, Secret};
 use crate::registry::Registry;
 use crate::store::Store;
+use crate::upstream::berths::Settings;
 use crate::upstream::dial::{DialPolicy, Dialer};
 use crate::vault::{Vault, kek};
 
@@ -39,6 +42,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
     let dialer = dialer(config)?;
     let registry =
         Registry::new(store.clone(), vault.clone(), audit.clone(), dialer.clone(), clock.clone(), entropy.clone());
+    let registry = registry.with_berths(berths(config));
     if store.is_exclusive() {
         registry.clear_dead_slots().await?;
         registry.clear_dead_seats().await?;
@@ -47,6 +51,17 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Services> {
         .detail("version", env!("CARGO_PKG_VERSION"));
     audit.record(event).await?;
     Ok(Services { store, registry, vault, audit, dialer, clock, entropy })
+}
+
+/// How many connections there may be at upstreams, as the settings allow.
+fn berths(config: &Config) -> Settings {
+    let upstream = &config.upstream;
+    Settings {
+        imap: upstream.imap_connections,
+        smtp: upstream.smtp_connections,
+        keep: Duration::from_secs(upstream.keep_seconds.into()),
+        keep_most: upstream.keep_connections,
+    }
 }
 
 /// What dials upstreams, as the settings allow.

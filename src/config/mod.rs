@@ -127,6 +127,14 @@ pub struct Upstream {
     pub allow_networks: Vec<IpNet>,
     /// PEM file with CA certificates trusted beside the public ones; empty: none.
     pub ca_file: PathBuf,
+    /// Most connections for reading that a mailbox has at a time; 0: no limit.
+    pub imap_connections: usize,
+    /// Most connections for submission; 0: no limit.
+    pub smtp_connections: usize,
+    /// How long a connection rests between two sessions; 0: it does not.
+    pub keep_seconds: u32,
+    /// How many rest for a mailbox, of each kind.
+    pub keep_connections: usize,
 }
 
 /// Logs.

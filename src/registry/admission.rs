@@ -164,6 +164,7 @@ impl Registry {
         let moved = *seen != Some(epoch);
         if moved {
             ends.clear();
+            self.berths.close_all();
             self.heed_kills().await?;
         }
         // Thousands of sessions stand on few grants: each is read once.

@@ -125,6 +125,7 @@ impl Registry {
         tx.execute(sql::LOGIN_SLOT_CLEAR, &[id.as_str().into()]).await?;
         tx.commit().await?;
         self.gates.of(id).kept().slots.clear();
+        self.berths.close(id);
         self.set_health(id, Health::Good).await
     }
 
@@ -170,6 +171,7 @@ impl Registry {
             }
             Verdict::Unclear => self.release(id, &slot, 0).await.map(drop),
             Verdict::Refused => {
+                self.berths.close(id);
                 if self.refused(id, &slot).await? >= BUDGET {
                     self.set_health(id, Health::Quarantined).await?;
                 }

@@ -86,6 +86,7 @@ use crate::registry::view::{Forgetting, View};
 use crate::store::sql::Statement;
 use crate::store::value::{Row, Value};
 use crate::store::{Store, Tx, sql};
+use crate::upstream::berths::{Berths, Settings};
 use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
@@ -104,6 +105,7 @@ pub struct Registry {
     seats: Seats,
     secret_uses: SecretUses,
     view: View,
+    berths: Berths,
 }
 
 impl Registry {
@@ -111,13 +113,24 @@ impl Registry {
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
         let (sessions, gates, seats) = (Sessions::default(), Gates::default(), Seats::default());
-        let (secret_uses, view) = (SecretUses::default(), View::new(&clock));
-        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, seats, secret_uses, view }
+        let (secret_uses, view, berths) = (SecretUses::default(), View::new(&clock), Berths::default());
+        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, seats, secret_uses, view, berths }
+    }
+
+    /// The same with limits to upstream connections.
+    #[must_use]
+    pub fn with_berths(self, settings: Settings) -> Self {
+        Self { berths: Berths::new(settings), ..self }
     }
 
     /// The sessions on this node.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// The connections at mailboxes' upstreams.
+    pub fn berths(&self) -> &Berths {
+        &self.berths
     }
 
     /// The vault that it keeps credentials in.
@@ -206,7 +219,10 @@ impl Registry {
     /// however this ends: a commit whose answer is lost may have been made.
     async fn commit(&self, tx: Tx) -> Result<(), RegistryError> {
         let _forgetting = Forgetting::new(&self.view, View::empty);
-        tx.commit_with(sql::EPOCH_BUMP, &[]).await?;
+        let outcome = tx.commit_with(sql::EPOCH_BUMP, &[]).await;
+        // What was opened under the policy before serves nobody any more, so that no kill or freeze leaves a connection behind.
+        self.berths.close_all();
+        outcome?;
         Ok(())
     }
 }

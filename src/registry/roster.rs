@@ -40,6 +40,7 @@ impl Registry {
     /// Ends one session, on whichever node it runs; says whether it was there. Another node hears of it with the policy epoch.
     pub async fn kill_session(&self, id: &SessionId) -> Result<bool, RegistryError> {
         if self.sessions.kill(id) {
+            self.berths.close_all();
             return Ok(true);
         }
         let now = self.clock.now();
@@ -57,6 +58,7 @@ impl Registry {
     pub async fn kill_sessions(&self, target: &Target) -> Result<usize, RegistryError> {
         let is_meant = |info: &SessionInfo| target.reaches(&info.client_id, &info.mailbox_id, info.protocol);
         let here = self.sessions.end_where(is_meant, EndReason::Killed);
+        self.berths.close_all();
         let now = self.clock.now();
         let args = [
             now.0.into(),

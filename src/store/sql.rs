@@ -206,6 +206,7 @@ statements! {
     CREDENTIAL_ADD = concat!("INSERT INTO credentials (", credentials!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     CREDENTIAL_LATEST = concat!("SELECT ", credentials!(),
         " FROM credentials WHERE mailbox_id = $1 AND state = 'current' ORDER BY version DESC LIMIT 1");
+    CREDENTIAL_VERSION = "SELECT version FROM credentials WHERE mailbox_id = $1 AND state = 'current' ORDER BY version DESC LIMIT 1";
     CREDENTIAL_TOP = "SELECT version FROM credentials WHERE mailbox_id = $1 ORDER BY version DESC LIMIT 1";
     CREDENTIAL_DEMOTE = "UPDATE credentials SET state = 'previous' WHERE mailbox_id = $1 AND state = 'current'";
     CREDENTIAL_PRUNE = "DELETE FROM credentials WHERE mailbox_id = $1 AND state = 'previous'";

@@ -1,5 +1,7 @@
 //! Logging in at an IMAP upstream.
 
+use std::time::Duration;
+
 use tokio::time::timeout;
 
 use crate::crypto::encoding::base64;
@@ -14,6 +16,9 @@ use crate::upstream::wire::{Wire, WireError};
 const MAX_LINE: usize = 8192;
 /// Most untagged lines taken per command during login.
 const MAX_LINES: usize = 100;
+
+/// How long the upstream may take to leave a folder when a session ends.
+const PARTING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection that is logged in, with nothing selected.
 #[derive(Debug)]
@@ -83,6 +88,36 @@ async fn converse(
     status?;
     let capabilities = self::capabilities(&mut wire).await?;
     Ok(Connection { wire, capabilities })
+}
+
+/// Leaves the folder that is open, so that whoever comes next finds none. `false` when the upstream cannot do that without expunging, or
+/// does not say that it did.
+pub async fn leave_folder(connection: &mut Connection, tag: &str) -> bool {
+    let can = connection.capabilities.iter().any(|known| known == "UNSELECT");
+    can && timeout(PARTING_TIMEOUT, is_done(&mut connection.wire, tag, "UNSELECT")).await.is_ok_and(|is_good| is_good)
+}
+
+/// Whether the upstream answers.
+pub async fn noop(wire: &mut Wire, tag: &str) -> bool {
+    is_done(wire, tag, "NOOP").await
+}
+
+/// Whether a command that nobody waits for ends well. News about a folder may come before that; they are dropped.
+async fn is_done(wire: &mut Wire, tag: &str, command: &str) -> bool {
+    if wire.send(format!("{tag} {command}\r\n").as_bytes()).await.is_err() {
+        return false;
+    }
+    for _ in 0..MAX_LINES {
+        let Ok(line) = wire.line(MAX_LINE).await else { return false };
+        match kind(&line) {
+            Kind::Tagged(found, status, _) => return found == tag && status.eq_ignore_ascii_case("OK"),
+            Kind::Continuation | Kind::Malformed | Kind::Bye => return false,
+            // What follows would not be a line.
+            _ if line.ends_with(b"}") => return false,
+            _ => (),
+        }
+    }
+    false
 }
 
 /// TLS by command, on a clear connection: refused when it is not offered, when the upstream says PREAUTH, or when anything follows

@@ -1,5 +1,6 @@
-//! Upstreams: dial, log in. What comes back is bounded in bytes and time; text from an upstream never reaches a log or a tool.
+//! Upstreams: dial, log in, share and keep connections. What comes back is bounded in bytes and time; text from an upstream never reaches a log or a tool.
 
+pub mod berths;
 pub mod dial;
 pub mod imap;
 pub mod jwks;

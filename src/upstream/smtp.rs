@@ -26,6 +26,9 @@ pub const BLOCK_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long it may take to answer the final dot.
 pub const DOT_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// How long the upstream may take to answer RSET or NOOP between two sessions.
+const PARTING_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A connection that is logged in, with no transaction begun.
 #[derive(Debug)]
 pub struct Connection {
@@ -130,6 +133,24 @@ async fn converse(
         400..500 => Err(UpstreamError::Unreachable),
         _ => Err(UpstreamError::Protocol),
     }
+}
+
+/// Ends whatever transaction there may be, when a session ends. `false` when the upstream does not say that it did.
+pub async fn clear(wire: &mut Wire) -> bool {
+    is_done(wire, "RSET", PARTING_TIMEOUT).await
+}
+
+/// Whether the upstream answers.
+pub async fn noop(wire: &mut Wire) -> bool {
+    is_done(wire, "NOOP", PARTING_TIMEOUT).await
+}
+
+async fn is_done(wire: &mut Wire, command: &str, limit: Duration) -> bool {
+    let answer = async {
+        wire.send(format!("{command}\r\n").as_bytes()).await?;
+        lines(wire).await
+    };
+    matches!(timeout(limit, answer).await, Ok(Ok(Reply { code: 250, .. })))
 }
 
 async fn ehlo(wire: &mut Wire) -> Result<Vec<String>, UpstreamError> {

@@ -9,6 +9,8 @@ use memchr::{memchr, memchr_iter, memchr2};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use zeroize::Zeroize;
 
+use crate::upstream::berths::Berth;
+
 /// Bytes in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -68,6 +70,8 @@ pub struct Wire {
     sent: usize,
     /// Octets that were ever queued to be sent.
     queued: u64,
+    /// The right to be connected, where one is needed. Below `stream`, so that it is given back when the connection is closed.
+    berth: Option<Box<Berth>>,
 }
 
 impl std::fmt::Debug for Wire {
@@ -88,6 +92,34 @@ impl Wire {
             output: Vec::new(),
             sent: 0,
             queued: 0,
+            berth: None,
+        }
+    }
+
+    /// Holds `berth` for as long as the connection is open.
+    pub fn take_berth(&mut self, berth: Berth) {
+        self.berth = Some(Box::new(berth));
+    }
+
+    /// Parts with the berth, to go on without it.
+    pub fn leave_berth(&mut self) -> Option<Box<Berth>> {
+        self.berth.take()
+    }
+
+    /// Whether nothing has arrived that was not taken, and nothing waits to be sent.
+    pub fn is_idle(&self) -> bool {
+        self.buffered().is_empty() && self.output.is_empty()
+    }
+
+    /// Waits until the peer has gone and nothing of it is left to be read. What it sends meanwhile is there for later.
+    pub async fn gone(&mut self) {
+        while self.buffered().len() < CHUNK {
+            if self.fill().await.is_err() {
+                break;
+            }
+        }
+        if !self.buffered().is_empty() {
+            std::future::pending().await
         }
     }
 

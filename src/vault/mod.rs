@@ -211,6 +211,12 @@ impl Vault {
         Ok(CredentialLease { version: credential.version, password })
     }
 
+    /// Which version of the mailbox's credential is current now, without opening it.
+    pub async fn credential_version(&self, mailbox: &MailboxId) -> Result<Option<i64>, VaultError> {
+        let row = self.store.row(sql::CREDENTIAL_VERSION, &[mailbox.as_str().into()]).await?;
+        Ok(row.map(|row| row.int(0)).transpose()?)
+    }
+
     /// Seals a signing key for the place `kid`: the wrapped DEK and the sealed key.
     pub fn seal_private_key(
         &self,

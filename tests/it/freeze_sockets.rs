@@ -1,36 +1,14 @@
 //! What is cut or killed is gone at the upstream's own sockets, whatever its tool does.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::support::frozen_scene::Scene;
+use crate::support::sockets::{established, left};
 use crate::support::stage::ADDRESS;
 use crate::support::submission::begin;
 use crate::support::upstream::imap::Script;
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, wait_for};
-
-/// A second, and what a loaded machine may add. Well below the five seconds that a tool has for our last word.
-const AT_ONCE: Duration = Duration::from_secs(3);
-
-/// How many connections to `port` the kernel holds for established at its own end: neither closed nor closing.
-fn established(port: u16) -> usize {
-    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table of connections");
-    let ours = format!(":{port:04X}");
-    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    // While others come and go, the kernel may tell of one connection twice.
-    let peers: BTreeSet<_> = rows.filter(|row| row[1].ends_with(&ours) && row[3] == "01").map(|row| row[2]).collect();
-    peers.len()
-}
-
-/// Waits until so many are left.
-fn left(port: u16, count: usize, since: Instant) {
-    wait_for(&format!("{count} connections to be left at the upstream"), AT_ONCE, || {
-        (established(port) == count).then_some(())
-    });
-    assert!(since.elapsed() < AT_ONCE, "it took {:?}", since.elapsed());
-}
 
 fn idle(scene: &Scene) -> Wire {
     let mut imap = scene.imap_session();

@@ -31,6 +31,7 @@ mod imap_bounds;
 mod imap_extensions;
 mod imap_transcripts;
 mod imap_upstream;
+mod kept_connections;
 mod mail_doors;
 mod many_sessions;
 mod mechanism_pin;

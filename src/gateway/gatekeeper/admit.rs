@@ -7,6 +7,7 @@ use crate::domain::id::{SessionId, VerdictId};
 use crate::domain::mechanism::Mechanism;
 use crate::domain::session::{Protocol, SessionInfo};
 use crate::domain::token::Claims;
+use crate::gateway::gatekeeper::moor::Had;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::stream::Peer;
 use crate::oauth::{self, TokenRejected};
@@ -193,7 +194,7 @@ impl Gatekeeper {
             Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
         let freezes = self.0.registry.freeze_board().clone();
         let purse = Purse::of(&rights.bounds);
-        Ok(Session { info, mailbox: admitted.mailbox, rights, purse, seat, handle, freezes })
+        Ok(Session { info, mailbox: admitted.mailbox, rights, purse, seat, handle, freezes, had: Had::default() })
     }
 
     /// A place among the sessions that the grant lets be at a time, where it says how many.

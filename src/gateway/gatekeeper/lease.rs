@@ -1,42 +1,29 @@
 //! Logging in at a mailbox's upstream: the breaker is asked, the use is recorded, the credential is opened for this one login.
 
+use tokio::time::Instant;
+
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::Fault;
 use crate::domain::mailbox::{Endpoint, Mailbox};
 use crate::domain::session::SessionInfo;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::registry::{Knock, Verdict};
+use crate::upstream::berths::{Berth, Kind, Login};
 use crate::upstream::dial::Dialer;
-use crate::upstream::{self, UpstreamError};
+use crate::upstream::wire::Wire;
+use crate::upstream::{UpstreamError, imap, smtp};
 use crate::vault::{CredentialLease, VaultError};
 
 impl Gatekeeper {
-    /// Logs in at the mailbox's IMAP upstream.
-    pub async fn imap(&self, session: &Session) -> Result<upstream::imap::Connection, Refusal> {
-        let endpoint = endpoint(session.mailbox.upstream.imap.as_ref())?;
-        let login = async move |dialer: Dialer, user: String, lease: CredentialLease| {
-            upstream::imap::login(&dialer, &endpoint, &user, lease.password()).await
-        };
-        self.log_in(session, login).await
-    }
-
-    /// Logs in at the mailbox's submission upstream.
-    pub async fn smtp(&self, session: &Session) -> Result<upstream::smtp::Connection, Refusal> {
-        let endpoint = endpoint(session.mailbox.upstream.smtp.as_ref())?;
-        let login = async move |dialer: Dialer, user: String, lease: CredentialLease| {
-            upstream::smtp::login(&dialer, &endpoint, &user, lease.password()).await
-        };
-        self.log_in(session, login).await
-    }
-
-    async fn log_in<T: Send + 'static, F>(
+    /// Logs in. The berth goes with the attempt, and then with its connection.
+    pub(super) async fn log_in(
         &self,
         session: &Session,
-        login: impl FnOnce(Dialer, String, CredentialLease) -> F + Send + 'static,
-    ) -> Result<T, Refusal>
-    where
-        F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
-    {
+        kind: Kind,
+        endpoint: &Endpoint,
+        berth: Berth,
+    ) -> Result<(Wire, Vec<String>), Refusal> {
+        let endpoint = endpoint.clone();
         let (keeper, info, mailbox) = (self.clone(), session.info.clone(), session.mailbox.clone());
         let mut ended = session.ended();
         let told = async move {
@@ -50,8 +37,14 @@ impl Gatekeeper {
                 Ok(lease) => lease,
                 Err(refusal) => return (Err(refusal), Verdict::Unclear),
             };
-            match login(keeper.0.dialer.clone(), mailbox.upstream.username.clone(), lease).await {
-                Ok(connection) => (Ok(connection), Verdict::Accepted),
+            let (username, at) = (mailbox.upstream.username.clone(), Instant::now());
+            match login(kind, &keeper.0.dialer, &endpoint, &username, &lease).await {
+                Ok((mut wire, abilities)) => {
+                    let mut berth = berth;
+                    berth.logged_in(Login { endpoint, username, version: lease.version(), at });
+                    wire.take_berth(berth);
+                    (Ok((wire, abilities)), Verdict::Accepted)
+                }
                 Err(error) => {
                     tracing::warn!(mailbox = %mailbox.id, %error, "upstream login failed");
                     let is_refused = matches!(error, UpstreamError::Refused);
@@ -96,9 +89,21 @@ impl Gatekeeper {
     }
 }
 
-fn endpoint(endpoint: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
-    endpoint.cloned().ok_or_else(|| Refusal {
-        fault: Fault::Denied,
-        text: "this mailbox has no upstream for this protocol".to_owned(),
-    })
+async fn login(
+    kind: Kind,
+    dialer: &Dialer,
+    endpoint: &Endpoint,
+    username: &str,
+    lease: &CredentialLease,
+) -> Result<(Wire, Vec<String>), UpstreamError> {
+    match kind {
+        Kind::Imap => {
+            let found = imap::login(dialer, endpoint, username, lease.password()).await?;
+            Ok((found.wire, found.capabilities))
+        }
+        Kind::Smtp => {
+            let found = smtp::login(dialer, endpoint, username, lease.password()).await?;
+            Ok((found.wire, found.keywords))
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! The gatekeeper: all mail protocols go through it, so that there is one answer. Who is let in stands in `admit`, how the
-//! credential is used in `lease`.
+//! credential is used in `lease`, where a connection is
+//! found for a session in `moor`.
 
 mod admit;
 mod budget;
 mod lease;
 mod mail;
+mod moor;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::privacy::RecipientDetail;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::{EndReason, SessionInfo};
+use crate::gateway::gatekeeper::moor::Had;
 use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{self, Denial, Rights};
@@ -78,6 +81,8 @@ pub struct Session {
     seat: Option<Seat>,
     handle: SessionHandle,
     freezes: FreezeBoard,
+    /// What connections to the upstream it had.
+    had: Had,
 }
 
 impl Session {
@@ -236,6 +241,7 @@ impl Gatekeeper {
         self.settle(&mut session).await;
         let event =
             self.session_event(&session.info, EventCode::SessionEnded, Outcome::Success).detail("reason", reason);
+        let event = event.detail("upstream", session.had.as_str());
         drop(session);
         let _ = self.record(event).await;
     }

@@ -209,17 +209,28 @@ impl Door<'_> {
             None => Err(self.gatekeeper.unread(mechanism, Protocol::Imap, &self.peer).await),
         };
         let refusal = match outcome {
-            Ok(session) => match self.gatekeeper.imap(&session).await {
-                Ok(upstream) => {
-                    let list = capability::after_login(&upstream.capabilities, self.gatekeeper.costly_search());
-                    self.answer(&format!("{tag} OK [CAPABILITY {list}] logged in")).await?;
-                    return Ok(Step::In(Box::new((session, upstream))));
+            Ok(session) => {
+                let found = tokio::select! {
+                    biased;
+                    found = self.gatekeeper.imap(&session) => Some(found),
+                    () = self.client.gone() => None,
+                };
+                match found {
+                    Some(Ok(upstream)) => {
+                        let list = capability::after_login(&upstream.capabilities, self.gatekeeper.costly_search());
+                        self.answer(&format!("{tag} OK [CAPABILITY {list}] logged in")).await?;
+                        return Ok(Step::In(Box::new((session, upstream))));
+                    }
+                    Some(Err(refusal)) => {
+                        self.gatekeeper.close(session, "upstream").await;
+                        refusal
+                    }
+                    None => {
+                        self.gatekeeper.close(session, "tool").await;
+                        return Err(End::Quiet);
+                    }
                 }
-                Err(refusal) => {
-                    self.gatekeeper.close(session, "upstream").await;
-                    refusal
-                }
-            },
+            }
             Err(refusal) => refusal,
         };
         self.failed_logins += 1;

@@ -34,6 +34,7 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, asked: Vec1<CapabilityEnable
     let body = CommandBody::Enable { capabilities };
     let fragments = command::serialise(&ours, body).ok_or_else(upstream_lost)?;
     desk.enabled.is_asked = true;
+    desk.wake.is_changed = true;
     if desk.send_upstream(tag, &ours, fragments).await? {
         relay::answer(desk, tag, &ours).await?;
     }

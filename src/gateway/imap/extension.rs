@@ -27,6 +27,11 @@ pub(super) fn needed(request: &Request) -> Vec<String> {
     needed
 }
 
+/// Whether the upstream answers otherwise from this command on, to the end of the connection (RFC 7162 section 3.1).
+pub(super) fn is_lasting(request: &Request) -> bool {
+    needed(request).iter().any(|needed| matches!(needed.as_str(), "CONDSTORE" | "QRESYNC"))
+}
+
 fn body(body: &CommandBody<'_>, needed: &mut Vec<&'static str>) {
     match body {
         CommandBody::Idle => needed.push("IDLE"),
@@ -122,4 +127,23 @@ fn list(form: &ListForm, needed: &mut Vec<&'static str>) {
             }
         }
     }
+}
+
+/// Commands that speak of the folder that is open.
+pub(super) fn needs_selected(body: &CommandBody<'_>) -> bool {
+    matches!(
+        body,
+        CommandBody::Check
+            | CommandBody::Close
+            | CommandBody::Unselect
+            | CommandBody::Expunge
+            | CommandBody::ExpungeUid { .. }
+            | CommandBody::Search { .. }
+            | CommandBody::Sort { .. }
+            | CommandBody::Thread { .. }
+            | CommandBody::Fetch { .. }
+            | CommandBody::Store { .. }
+            | CommandBody::Copy { .. }
+            | CommandBody::Move { .. }
+    )
 }

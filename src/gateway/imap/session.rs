@@ -1,7 +1,5 @@
 //! After login: one command at a time, judged when its turn comes. Pipelined commands wait in the tool's own buffers.
 
-use std::time::Duration;
-
 use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
 use tokio_util::sync::CancellationToken;
@@ -21,14 +19,12 @@ use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::request::Request;
 use crate::protocol::imap::{framing, response};
+use crate::upstream::berths::{Kind, say_goodbye as say_goodbye_upstream};
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
 /// How many malformed commands one session may send in a row.
 const MAX_BAD: u32 = 20;
-
-/// How long the upstream may take to hear our goodbye.
-const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A session at work.
 pub(super) struct Desk {
@@ -48,6 +44,8 @@ pub(super) struct Desk {
     pub(super) mid_response: bool,
     /// Whether the upstream has a part of a command: then it would take a goodbye for the rest of it.
     pub(super) mid_command: bool,
+    /// How the upstream's connection would be found by whoever comes next.
+    pub(super) wake: Wake,
     /// What has to be counted of the answer that is under way.
     pub(super) tally: Tally,
     /// What was delivered of the folder that is open.
@@ -56,6 +54,17 @@ pub(super) struct Desk {
     pub(super) pending: Vec<Recording>,
     next_tag: u64,
     bad: u32,
+}
+
+/// What a session leaves behind at its upstream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wake {
+    /// Whether a folder is open.
+    has_folder: bool,
+    /// Whether the upstream answers otherwise than after a login: then nobody else can go on with the connection.
+    pub(super) is_changed: bool,
+    /// Whether the tool has said LOGOUT.
+    is_leaving: bool,
 }
 
 /// Runs a session to its end.
@@ -80,6 +89,7 @@ pub(super) async fn run(
         under_way: None,
         mid_response: false,
         mid_command: false,
+        wake: Wake::default(),
         tally: Tally::default(),
         reads: Reads::default(),
         pending: Vec::new(),
@@ -106,12 +116,30 @@ pub(super) async fn run(
 /// Says goodbye to both sides and records the end.
 async fn finish(desk: Desk, end: End, reason: &str) {
     let end = if desk.mid_response { End::Quiet } else { end };
-    let Desk { gatekeeper, mut session, mut client, mut upstream, mid_command, mut tally, reads, pending, .. } = desk;
-    if !mid_command {
-        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, upstream.send(b"w9 LOGOUT\r\n")).await;
-    }
+    let Desk {
+        gatekeeper,
+        mut session,
+        mut client,
+        upstream,
+        capabilities,
+        mid_command,
+        wake,
+        mut tally,
+        reads,
+        pending,
+        ..
+    } = desk;
     // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
-    drop(upstream);
+    if matches!(end, End::Bye(_)) || session.ended().borrow().is_some() {
+        gatekeeper.break_off(&session);
+    }
+    if wake.is_leaving && !wake.is_changed && !mid_command {
+        gatekeeper.part_with_imap(Connection { wire: upstream, capabilities }, wake.has_folder).await;
+    } else if !mid_command {
+        say_goodbye_upstream(Kind::Imap, upstream).await;
+    } else {
+        drop(upstream);
+    }
     let _ = tally.settle(&gatekeeper, &mut session, client.queued()).await;
     say_goodbye(&mut client, end).await;
     reads.close(&gatekeeper, &session, pending).await;
@@ -233,13 +261,14 @@ impl Desk {
             CommandBody::Logout => {
                 self.settle_all().await?;
                 self.answer(&format!("* BYE see you\r\n{tag} OK done")).await?;
+                self.wake.is_leaving = true;
                 Err(End::Quiet)
             }
             CommandBody::Login { .. } | CommandBody::Authenticate { .. } => {
                 self.answer(&format!("{tag} BAD logged in already")).await
             }
             _ if self.lacks(&request) => self.answer(&format!("{tag} BAD the mail server does not support this")).await,
-            _ if !self.is_selected && needs_selected(&request.body) => {
+            _ if !self.is_selected && extension::needs_selected(&request.body) => {
                 self.answer(&format!("{tag} BAD select a folder first")).await
             }
             _ => {
@@ -277,6 +306,7 @@ impl Desk {
     /// Sends a permitted command and relays its answer.
     pub(super) async fn relay(&mut self, tag: &str, permit: Permit<Request>) -> Result<(), End> {
         let mut request = permit.into_inner();
+        self.wake.is_changed |= extension::is_lasting(&request);
         let body = &mut request.body;
         if matches!(body, CommandBody::Unselect) && !self.capabilities.iter().any(|known| known == "UNSELECT") {
             // CLOSE without leave to expunge, at an upstream without UNSELECT: nothing is said, and the folder is closed for the tool.
@@ -295,6 +325,7 @@ impl Desk {
         if let Some(is_read_write) = opened {
             // The answer speaks of the new folder already.
             self.is_selected = true;
+            self.wake.has_folder = true;
             self.state.is_read_write = is_read_write;
         }
         let noted = self.note(body).await?;
@@ -318,6 +349,7 @@ impl Desk {
             }
             self.leave(None).await?;
         }
+        self.wake.has_folder &= !(closes && is_ok);
         match noted {
             Some(event) if !is_ok => self.failed(event).await,
             _ => Ok(()),
@@ -362,22 +394,4 @@ impl Desk {
     pub(super) fn has_literal_plus(&self) -> bool {
         self.capabilities.iter().any(|known| known == "LITERAL+")
     }
-}
-
-fn needs_selected(body: &CommandBody<'_>) -> bool {
-    matches!(
-        body,
-        CommandBody::Check
-            | CommandBody::Close
-            | CommandBody::Unselect
-            | CommandBody::Expunge
-            | CommandBody::ExpungeUid { .. }
-            | CommandBody::Search { .. }
-            | CommandBody::Sort { .. }
-            | CommandBody::Thread { .. }
-            | CommandBody::Fetch { .. }
-            | CommandBody::Store { .. }
-            | CommandBody::Copy { .. }
-            | CommandBody::Move { .. }
-    )
 }

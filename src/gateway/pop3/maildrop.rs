@@ -38,6 +38,7 @@ pub(super) struct Maildrop {
     pub(super) hidden: Vec<UidRange>,
     /// Whether the upstream can remove single messages (UIDPLUS, RFC 4315).
     pub(super) can_remove: bool,
+    capabilities: Vec<String>,
     gatekeeper: Gatekeeper,
     next_tag: u64,
 }
@@ -57,8 +58,17 @@ impl Maildrop {
     /// Opens INBOX so that nothing in it can change, and asks what is there.
     pub(super) async fn open(_: Permit<Open>, upstream: Connection, gatekeeper: Gatekeeper) -> Result<Self, Trouble> {
         let can_remove = upstream.capabilities.iter().any(|known| known == "UIDPLUS");
-        let (wire, messages, hidden) = (upstream.wire, Vec::new(), Vec::new());
-        let mut maildrop = Self { wire, messages, validity: 0, hidden, can_remove, gatekeeper, next_tag: 0 };
+        let Connection { wire, capabilities } = upstream;
+        let mut maildrop = Self {
+            wire,
+            messages: Vec::new(),
+            validity: 0,
+            hidden: Vec::new(),
+            can_remove,
+            capabilities,
+            gatekeeper,
+            next_tag: 0,
+        };
         let (validity, exists) = maildrop.enter("EXAMINE").await?;
         maildrop.validity = validity;
         if exists > 0 {
@@ -101,6 +111,11 @@ impl Maildrop {
         let tag = self.ask("NOOP").await?;
         while self.answer(&tag).await?.is_some() {}
         Ok(())
+    }
+
+    /// The connection, with INBOX open.
+    pub(super) fn into_connection(self) -> Connection {
+        Connection { wire: self.wire, capabilities: self.capabilities }
     }
 
     /// Takes leave. What the upstream says to it does not matter any more.

@@ -30,13 +30,15 @@ pub(super) struct Desk {
     /// What was delivered of the maildrop.
     pub(super) reads: Reads,
     bad: u32,
+    /// Whether the tool has said QUIT, and all that it asked for is done.
+    is_leaving: bool,
 }
 
 /// Runs a session to its end. Whatever ends it but QUIT, no message is removed.
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
     let mut ended = session.ended();
-    let (tally, reads) = (Tally::default(), Reads::default());
-    let mut desk = Desk { gatekeeper, session, client, mid_response: false, tally, reads, bad: 0 };
+    let (mid_response, tally, reads) = (false, Tally::default(), Reads::default());
+    let mut desk = Desk { gatekeeper, session, client, mid_response, tally, reads, bad: 0, is_leaving: false };
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
@@ -48,6 +50,9 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
         () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
+    if desk.session.ended().borrow().is_some() {
+        desk.gatekeeper.break_off(&desk.session);
+    }
     let end = if desk.mid_response { End::Quiet } else { end };
     let _ = budget::end(&mut desk).await;
     say_goodbye(&mut desk.client, end).await;
@@ -83,6 +88,9 @@ impl Desk {
         };
         loop {
             if let Err(end) = self.turn(&mut maildrop).await {
+                if self.is_leaving {
+                    self.gatekeeper.part_with_imap(maildrop.into_connection(), true).await;
+                }
                 return end;
             }
         }
@@ -99,7 +107,12 @@ impl Desk {
             Ok(Err(denial)) => return Err(End::Say(self.denied(&denial).await)),
             Err(refusal) => return Err(End::Say(refusal_reply(&refusal))),
         }
-        let upstream = match self.gatekeeper.imap(&self.session).await {
+        let upstream = tokio::select! {
+            biased;
+            upstream = self.gatekeeper.imap(&self.session) => upstream,
+            () = self.client.gone() => return Err(End::Quiet),
+        };
+        let upstream = match upstream {
             Ok(upstream) => upstream,
             Err(refusal) => return Err(End::Say(refusal_reply(&refusal))),
         };
@@ -254,7 +267,10 @@ impl Desk {
             }
             removal::run(self, maildrop).await.is_ok()
         };
-        maildrop.leave().await;
+        self.is_leaving = is_done;
+        if !is_done {
+            maildrop.leave().await;
+        }
         let last_word = if is_done { "+OK see you" } else { "-ERR [SYS/TEMP] some marked messages were not removed" };
         End::Say(last_word.to_owned())
     }

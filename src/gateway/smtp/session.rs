@@ -31,12 +31,15 @@ pub(super) struct Desk {
     /// What the record of the message tells of them.
     pub(super) told: Vec<String>,
     bad: u32,
+    /// Whether the tool has said QUIT.
+    is_leaving: bool,
 }
 
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
     let mut ended = session.ended();
+    let (upstream, recipients, told) = (None, None, Vec::new());
     let mut desk =
-        Desk { gatekeeper, session, client, upstream: None, recipients: None, octets: 0, told: Vec::new(), bad: 0 };
+        Desk { gatekeeper, session, client, upstream, recipients, octets: 0, told, bad: 0, is_leaving: false };
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
@@ -49,7 +52,15 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
     // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
-    desk.upstream = None;
+    let upstream = desk.upstream.take();
+    if desk.session.ended().borrow().is_some() {
+        desk.gatekeeper.break_off(&desk.session);
+    }
+    if let Some(upstream) = upstream
+        && desk.is_leaving
+    {
+        desk.gatekeeper.part_with_smtp(upstream).await;
+    }
     let _ = data::settle(&mut desk).await;
     say_goodbye(&mut desk.client, end).await;
     desk.gatekeeper.close(desk.session, reason).await;
@@ -107,7 +118,10 @@ impl Desk {
                 self.answer("250 2.0.0 OK").await
             }
             "NOOP" => self.answer("250 2.0.0 OK").await,
-            "QUIT" => Err(End::Say("221 2.0.0 bye".to_owned())),
+            "QUIT" => {
+                self.is_leaving = true;
+                Err(End::Say("221 2.0.0 bye".to_owned()))
+            }
             "AUTH" => self.bad("503 5.5.1 authenticated already").await,
             "STARTTLS" => self.bad("503 5.5.1 TLS is on already").await,
             _ => self.bad("502 5.5.1 command not served").await,
@@ -158,7 +172,12 @@ impl Desk {
         match self.session.judge(|rights| smtp::sender(rights, address)) {
             Ok(permit) => {
                 if self.upstream.is_none() {
-                    match self.gatekeeper.smtp(&self.session).await {
+                    let found = tokio::select! {
+                        biased;
+                        found = self.gatekeeper.smtp(&self.session) => found,
+                        () = self.client.gone() => return Err(End::Quiet),
+                    };
+                    match found {
                         Ok(upstream) => self.upstream = Some(upstream),
                         Err(refusal) => return self.answer(&refusal_reply(&refusal, false)).await,
                     }

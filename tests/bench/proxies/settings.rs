@@ -170,7 +170,7 @@ service imap {{
     )
 }
 
-/// Ours, with its defaults but for the places.
+/// Ours, with its defaults but for the places, and as many upstream connections as the others open.
 pub(crate) fn mailwarden(root: &Path, place: &Path) -> String {
     let (root, place) = (root.display(), place.display());
     format!(
@@ -190,6 +190,8 @@ submission = ""
 ops = ""
 [upstream]
 allow_networks = ["127.0.0.0/8"]
+imap_connections = 0
+smtp_connections = 0
 [log]
 filter = "warn"
 "#

@@ -429,6 +429,9 @@ pop3 = "127.0.0.1:0"
 ops = "127.0.0.1:0"
 [upstream]
 allow_networks = ["127.0.0.0/8", "::1/128"]
+imap_connections = 0
+smtp_connections = 0
+keep_seconds = 0
 "#
     )
 }

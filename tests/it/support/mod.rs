@@ -18,6 +18,7 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod signer;
 pub(crate) mod smtp_upstream;
+pub(crate) mod sockets;
 pub(crate) mod stage;
 pub(crate) mod submission;
 pub(crate) mod token_scene;

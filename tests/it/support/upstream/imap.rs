@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,6 +53,7 @@ pub(crate) struct ScriptedImap {
     script: Arc<Mutex<Script>>,
     heard: Arc<Mutex<Vec<Command>>>,
     octets: Arc<Mutex<Vec<u8>>>,
+    logins: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -67,10 +68,12 @@ impl ScriptedImap {
             script: Arc::default(),
             heard: Arc::default(),
             octets: Arc::default(),
+            logins: Arc::default(),
             stopped: Arc::default(),
         };
         let (script, stopped) = (Arc::clone(&server.script), Arc::clone(&server.stopped));
         let (heard, octets) = (Arc::clone(&server.heard), Arc::clone(&server.octets));
+        let logins = Arc::clone(&server.logins);
         std::thread::spawn(move || {
             for tcp in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
@@ -78,12 +81,12 @@ impl ScriptedImap {
                 }
                 let (Ok(tcp), Ok(connection)) = (tcp, ServerConnection::new(Arc::clone(&tls))) else { continue };
                 let script = script.lock().expect("the script is whole").clone();
-                let (heard, octets) = (Arc::clone(&heard), Arc::clone(&octets));
+                let (heard, octets, logins) = (Arc::clone(&heard), Arc::clone(&octets), Arc::clone(&logins));
                 std::thread::spawn(move || {
                     tcp.set_read_timeout(Some(Duration::from_secs(120))).expect("set the time limit");
                     tcp.set_nodelay(true).expect("send at once");
                     // A connection that breaks is an end like any other.
-                    let _ = Peer { stream: StreamOwned::new(connection, tcp), heard, octets }.serve(&script);
+                    let _ = Peer { stream: StreamOwned::new(connection, tcp), heard, octets, logins }.serve(&script);
                 });
             }
         });
@@ -101,6 +104,11 @@ impl ScriptedImap {
         let mut heard = self.heard.lock().expect("the record is whole").clone();
         heard.retain(|command| !command.is("LOGOUT") && command.text != b"LIST \"\" \"\"");
         heard
+    }
+
+    /// How many logins were tried.
+    pub(crate) fn logins(&self) -> usize {
+        self.logins.load(Ordering::SeqCst)
     }
 
     /// Every octet of every line heard so far, logins included.
@@ -141,6 +149,7 @@ pub(crate) struct Peer {
     stream: StreamOwned<ServerConnection, TcpStream>,
     heard: Arc<Mutex<Vec<Command>>>,
     octets: Arc<Mutex<Vec<u8>>>,
+    logins: Arc<AtomicUsize>,
 }
 
 impl Peer {
@@ -184,6 +193,7 @@ impl Peer {
                 self.say(&["+ "]);
                 self.line()?;
                 self.say(&[&format!("{tag} {}", script.login)]);
+                self.logins.fetch_add(1, Ordering::SeqCst);
                 inside = script.login.starts_with("OK");
             } else if inside {
                 self.heard.lock().expect("the record is whole").push(command.clone());
