@@ -150,13 +150,23 @@ impl Freezes {
         protocols: Option<&[Protocol]>,
         now: Timestamp,
     ) -> Option<&Freeze> {
-        let whatever = self.strictest(Act::TakeToken, now, |target| target.reaches_all(client, mailbox));
+        let whatever = self.stopping_all(Act::TakeToken, (client, mailbox), now);
         let each = || {
             let by = |protocol: &Protocol| self.stopping(Act::TakeToken, (client, mailbox, *protocol), now);
             let stopped: Option<Vec<&Freeze>> = protocols?.iter().map(by).collect();
             stopped?.into_iter().min_by_key(|freeze| freeze.level)
         };
         whatever.or_else(each)
+    }
+
+    /// The strictest freeze that stops `act` of this client in this mailbox, whatever protocol it uses.
+    pub fn stopping_all(
+        &self,
+        act: Act,
+        (client, mailbox): (&ClientId, &MailboxId),
+        now: Timestamp,
+    ) -> Option<&Freeze> {
+        self.strictest(act, now, |target| target.reaches_all(client, mailbox))
     }
 
     fn strictest(&self, act: Act, now: Timestamp, reaches: impl Fn(&Target) -> bool) -> Option<&Freeze> {

@@ -67,15 +67,25 @@ impl Registry {
     }
 
     /// What of its scopes a token still has, for introspection: judged at each call, by rows that were read a moment ago when they say
-    /// yes, and by those of this moment when they say no.
+    /// yes, and by those of this moment when they say no. A token that a freeze cuts off everywhere opens nothing while it lasts.
     pub async fn standing_scopes(&self, claims: &Claims) -> Result<ScopeSet, RegistryError> {
         let footing = self.grant_seen(&claims.client_id, &claims.mailbox).await?;
         if let Some(scopes) = self.left(&footing, claims)
+            && !self.is_cut(&*self.freezes_seen().await?, &footing.0, &footing.1)
             && !self.seems_revoked(&claims.token_id).await?
         {
             return Ok(scopes);
         }
-        self.standing(claims).await.map(|admitted| admitted.scopes)
+        let admitted = self.standing(claims).await?;
+        let freezes = self.freezes_now().await?;
+        if self.is_cut(&freezes, &admitted.client, &admitted.mailbox) {
+            return Err(RegistryError::Denied);
+        }
+        Ok(admitted.scopes)
+    }
+
+    fn is_cut(&self, freezes: &Freezes, client: &Client, mailbox: &Mailbox) -> bool {
+        freezes.stopping_all(Act::GoOn, (&client.id, &mailbox.id), self.clock.now()).is_some()
     }
 
     fn judged(

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::support::api::Api;
 use crate::support::frozen_scene::Scene;
 use crate::support::gateway::{plain, xoauth2};
+use crate::support::http::{HERE, ask, basic, post_to};
 use crate::support::stage::ADDRESS;
 use crate::support::submission::say;
 use crate::support::wire::Wire;
@@ -177,6 +178,33 @@ fn a_freeze_that_somebody_changed_freezes_everything_and_raises_an_alarm() {
         scene.gateway.manage_ok(&["thaw", listed[0]["id"].as_str().expect("an id")], b"");
         assert!(scene.freezes().is_empty(), "{change}");
         assert_eq!(scene.ask(&scene.tool, None).status, 200, "{change}");
+    }
+}
+
+#[test]
+fn a_token_that_is_cut_off_everywhere_is_not_active_while_it_lasts() {
+    let scene = Scene::set();
+    let is_active = || {
+        let request = post_to("/oauth/introspect", &basic(&scene.tool), &format!("token={}", scene.token));
+        let told = ask(&scene.gateway, HERE, request).json();
+        let active = told["active"].as_bool().expect("a word");
+        assert!(active || told == json!({ "active": false }), "{told}");
+        active
+    };
+    let client = ["--client", scene.tool.id.as_str()];
+    for (level, target, expected) in [
+        ("cut", &client[..], false),
+        ("cut", &["--mailbox", ADDRESS], false),
+        ("cut", &["--all"], false),
+        ("cut", &["--client", &scene.tool.id, "--protocol", "imap"], true),
+        ("drain", &client, true),
+        ("read-only", &client, true),
+        ("no-new-tokens", &client, true),
+    ] {
+        let id = scene.freeze(&[target, &["--level", level]].concat());
+        assert_eq!(is_active(), expected, "{level} {target:?}");
+        scene.gateway.manage_ok(&["thaw", &id], b"");
+        assert!(is_active(), "after {level} {target:?}");
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Asked {
     client: Option<String>,
     /// Id or address.
     mailbox: Option<String>,
-    /// An IMAP command without its tag.
+    /// An IMAP command without its tag, a POP3 command, `MAIL FROM:<address>` or `RCPT TO:<address>`.
     command: Option<String>,
 }
 
