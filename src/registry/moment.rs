@@ -67,3 +67,51 @@ impl Registry {
         Ok(Moment { footing, freezes, is_revoked })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+    use crate::domain::session::Protocol;
+    use crate::registry::tests::{HERE, House};
+    use crate::registry::{RegistryError, TokenRef};
+
+    #[tokio::test]
+    async fn a_row_that_somebody_changed_lets_nobody_in_and_raises_an_alarm() {
+        for edit in [
+            "UPDATE clients SET name = 'other'",
+            "UPDATE mailboxes SET health = 'quarantined'",
+            "UPDATE grants SET scopes = 'mail.full'",
+            // Found although there is nothing to stand on beside it.
+            "UPDATE clients SET name = 'other'; DELETE FROM grants",
+        ] {
+            let house = House::new().await;
+            let (client, ..) = house.granted().await;
+            let claims = house.claims(&client.id);
+            house.registry.admit_now(&claims, Protocol::Imap, HERE).await.unwrap();
+            house.edit(edit).await;
+            let refused = house.registry.admit_now(&claims, Protocol::Imap, HERE).await;
+            assert!(matches!(refused, Err(RegistryError::Denied)), "{edit}: {refused:?}");
+            assert_eq!(house.alarms().await, 1, "{edit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_revoked_token_lets_nobody_in_whatever_became_of_its_row() {
+        let house = House::new().await;
+        let (client, ..) = house.granted().await;
+        let claims = house.claims(&client.id);
+        let event = AuditEvent::new(EventCode::TokenRevoked, Actor::System, Outcome::Success);
+        let token = TokenRef { token_id: "t".to_owned(), client_id: client.id, expires_at: claims.expires_at };
+        house.registry.revoke_token(event, &token).await.unwrap();
+        for (edit, alarms) in
+            [("UPDATE revoked_tokens SET jti = jti", 0), ("UPDATE revoked_tokens SET expires_at = 0", 1)]
+        {
+            assert_eq!(house.edit(edit).await, 1);
+            let refused = house.registry.admit_now(&claims, Protocol::Imap, HERE).await;
+            assert!(matches!(refused, Err(RegistryError::Denied)), "{edit}: {refused:?}");
+            assert_eq!(house.alarms().await, alarms, "{edit}");
+        }
+        assert_eq!(house.edit("DELETE FROM revoked_tokens").await, 1);
+        house.registry.admit_now(&claims, Protocol::Imap, HERE).await.unwrap();
+    }
+}

@@ -132,3 +132,31 @@ async fn a_transaction_that_was_given_up_leaves_nothing_and_holds_nobody_up() {
     tx.commit().await.unwrap();
     assert_eq!(store.policy_epoch().await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn the_first_statement_begins_and_the_last_may_end_a_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
+    store.migrate().await.unwrap();
+    let (bump, sweep) = (sql::EPOCH_BUMP, sql::HANDLE_SWEEP);
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.execute(bump, &[]).await.unwrap(), 1);
+    // What the last one touched, and not those before it.
+    assert_eq!(tx.execute(sweep, &[0.into()]).await.unwrap(), 0);
+    assert_eq!(store.policy_epoch().await.unwrap(), 0, "nobody else sees it yet");
+    assert_eq!(tx.commit_with(bump, &[]).await.unwrap(), 1);
+    assert_eq!(store.policy_epoch().await.unwrap(), 2);
+    assert_eq!(store.begin().await.unwrap().commit_with(bump, &[]).await.unwrap(), 1, "first and last at once");
+    assert_eq!(store.policy_epoch().await.unwrap(), 3);
+    store.begin().await.unwrap().commit().await.unwrap();
+
+    // A first statement that fails leaves it open whether there is a transaction: nothing goes on from there.
+    let mut tx = store.begin().await.unwrap();
+    let nothing = [None::<&str>.into(), "x".into(), "x".into(), 0.into()];
+    assert!(tx.execute(sql::USED_ADD, &nothing).await.is_err(), "a NULL where none may be");
+    assert!(tx.execute(bump, &[]).await.is_err());
+    assert!(tx.commit().await.is_err());
+    assert_eq!(store.policy_epoch().await.unwrap(), 3);
+    store.begin().await.unwrap().commit_with(bump, &[]).await.unwrap();
+    assert_eq!(store.policy_epoch().await.unwrap(), 4);
+}
