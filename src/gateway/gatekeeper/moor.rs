@@ -108,13 +108,14 @@ impl Gatekeeper {
 
     /// The session is over in good order: its connection rests for the next one, unless a folder is open that cannot be left.
     pub async fn part_with_imap(&self, mut connection: imap::Connection, has_folder: bool) {
-        let is_clean = !has_folder || imap::leave_folder(&mut connection, &self.tag(0)).await;
+        let is_clean = self.0.registry.berths().keeps()
+            && (!has_folder || imap::leave_folder(&mut connection, &self.tag(0)).await);
         self.part(Kind::Imap, is_clean, connection.wire, connection.capabilities).await;
     }
 
     /// The same after submission.
     pub async fn part_with_smtp(&self, mut connection: smtp::Connection) {
-        let is_clean = smtp::clear(&mut connection.wire).await;
+        let is_clean = self.0.registry.berths().keeps() && smtp::clear(&mut connection.wire).await;
         self.part(Kind::Smtp, is_clean, connection.wire, connection.keywords).await;
     }
 

@@ -75,6 +75,11 @@ pub async fn say_goodbye(kind: Kind, mut wire: Wire) {
 }
 
 impl Berths {
+    /// Whether connections rest at all.
+    pub fn keeps(&self) -> bool {
+        !self.0.settings.keep.is_zero()
+    }
+
     /// Lets a connection rest in its berth. It is given back when it may not.
     pub fn rest(&self, mut wire: Wire, abilities: Vec<String>) -> Option<Wire> {
         if !is_quiet(&mut wire) {
@@ -87,7 +92,7 @@ impl Berths {
         let dock = of.get_mut(&berth.key).filter(|dock| {
             (*closings, dock.closings) == berth.closings && dock.resting.len() < settings.keep_most && *resting < MOST
         });
-        let login = berth.login.take().filter(|login| login.at.elapsed() < MAX_AGE && !settings.keep.is_zero());
+        let login = berth.login.take().filter(|login| login.at.elapsed() < MAX_AGE && self.keeps());
         let (Some(dock), Some(login)) = (dock, login) else {
             drop(docks);
             wire.take_berth(*berth);
