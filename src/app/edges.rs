@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -9,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::services::Services;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::session::Protocol;
-use crate::gateway::gatekeeper::{Gatekeeper, Parts};
+use crate::gateway::gatekeeper::{Endurance, Gatekeeper, Parts};
 use crate::gateway::listener::Listener;
 use crate::gateway::places::Places;
 use crate::gateway::tls::Identity;
@@ -97,6 +98,15 @@ pub(super) fn client_ca(config: &Config) -> anyhow::Result<Option<ClientCa>> {
     ClientCa::from_pem(&pem).map(Some).with_context(of)
 }
 
+/// How sessions outlive their upstream connections.
+fn endurance(settings: config::Gateway) -> Endurance {
+    Endurance {
+        relogin: Duration::from_secs(settings.relogin_secs),
+        idle_renewal: Duration::from_secs(settings.idle_renewal_secs.max(1)),
+        ..Endurance::default()
+    }
+}
+
 /// Binds every listener.
 pub(super) async fn bind(config: &Config) -> anyhow::Result<Edges> {
     let mut sockets = Vec::new();
@@ -156,6 +166,7 @@ impl Edges {
             identity: identity.clone(),
             max_message_bytes: config.limits.max_message_bytes,
             costly_search: config.gateway.costly_search,
+            endurance: endurance(config.gateway),
         });
         let signing = tokens.clone();
         let state = http::HttpState::new(http::Parts {

@@ -48,6 +48,7 @@ mod pop3_virtual;
 mod read_only;
 mod real_servers;
 mod refused_tokens;
+mod relogin;
 mod requirements;
 mod revoke;
 mod sasl;

@@ -10,9 +10,10 @@ use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::imap::budget::Tally;
 use crate::gateway::imap::enable::Enabled;
+use crate::gateway::imap::folder::Folder;
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::{
-    End, append, budget, capability, enable, extension, idle, last_word, relay, say_goodbye, upstream_lost,
+    End, append, budget, capability, enable, extension, idle, last_word, relay, renew, say_goodbye, upstream_lost,
 };
 use crate::policy::budget::RULE;
 use crate::policy::imap::{State, decide_request, decide_unparsed};
@@ -38,6 +39,8 @@ pub(super) struct Desk {
     pub(super) state: State,
     /// Whether a folder is open, as far as the tool may know.
     pub(super) is_selected: bool,
+    /// That folder, if it can be opened again.
+    pub(super) folder: Option<Folder>,
     /// What the tool has switched on.
     pub(super) enabled: Enabled,
     /// The tags of the command under way: the upstream's and the tool's.
@@ -70,6 +73,7 @@ pub(super) async fn run(
         capabilities: upstream.capabilities,
         state,
         is_selected: false,
+        folder: None,
         enabled: Enabled::default(),
         under_way: None,
         mid_response: false,
@@ -115,14 +119,18 @@ impl Desk {
             return end;
         }
         loop {
-            if let Err(end) = self.turn().await {
+            let outcome = match self.turn().await {
+                Err(End::Gone) => Box::pin(renew::between_commands(self)).await,
+                outcome => outcome,
+            };
+            if let Err(end) = outcome {
                 return end;
             }
         }
     }
 
     /// Bounds speak of paths, so they need to know what separates them.
-    async fn learn_delimiter(&mut self) -> Result<(), End> {
+    pub(super) async fn learn_delimiter(&mut self) -> Result<(), End> {
         if self.session.bounds().folders.is_none() {
             return Ok(());
         }
@@ -165,7 +173,7 @@ impl Desk {
             self.client.flush().await?;
             tokio::select! {
                 filled = self.client.fill() => filled?,
-                filled = self.upstream.fill() => filled.map_err(|_| upstream_lost())?,
+                filled = self.upstream.fill() => filled.map_err(|_| self.gone())?,
             }
         };
         // In a box: what a command needs is not held while none is there.
@@ -254,6 +262,7 @@ impl Desk {
     /// Sends a permitted command and relays its answer.
     pub(super) async fn relay(&mut self, tag: &str, permit: Permit<Request>) -> Result<(), End> {
         let mut request = permit.into_inner();
+        self.enabled.note(&request);
         let body = &mut request.body;
         if matches!(body, CommandBody::Unselect) && !self.capabilities.iter().any(|known| known == "UNSELECT") {
             // CLOSE without leave to expunge, at an upstream without UNSELECT: nothing is said, and the folder is closed for the tool.
@@ -273,6 +282,7 @@ impl Desk {
             // The answer speaks of the new folder already.
             self.is_selected = true;
             self.state.is_read_write = is_read_write;
+            self.folder = Folder::new(body);
         }
         let ours = self.tag();
         let fragments = request.serialise(&ours).ok_or_else(upstream_lost)?;
@@ -321,6 +331,16 @@ impl Desk {
         self.upstream.flush().await.map_err(|_| upstream_lost())?;
         self.mid_command = false;
         Ok(true)
+    }
+
+    /// The upstream's connection has ended: between two things that it said, or within one.
+    pub(super) fn gone(&self) -> End {
+        if self.mid_response || !self.upstream.buffered().is_empty() { upstream_lost() } else { End::Gone }
+    }
+
+    /// Whether the upstream has an extension.
+    pub(super) fn has(&self, name: &str) -> bool {
+        capability::has(&self.capabilities, name)
     }
 
     /// Whether literals need not be waited for (RFC 7888).

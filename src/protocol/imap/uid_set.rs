@@ -29,12 +29,17 @@ impl UidSet {
 
     /// How many there are.
     pub fn len(&self) -> u64 {
-        self.0.iter().map(count).sum()
+        self.0.iter().copied().map(count).sum()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The lowest.
+    pub fn first(&self) -> Option<u32> {
+        self.0.first().map(|range| range.0)
     }
 
     /// The highest.
@@ -51,7 +56,7 @@ impl UidSet {
                 self.0.splice(at..=at, without((first, last), uid));
                 return Some(uid);
             }
-            rest -= u32::try_from(count(&(first, last))).ok()?;
+            rest -= u32::try_from(count((first, last))).ok()?;
         }
         None
     }
@@ -90,10 +95,10 @@ impl UidSet {
                 if range.0 <= first {
                     break;
                 }
-                before -= count(range);
+                before -= count(**range);
                 ranges.next();
             }
-            let (start, below) = ranges.peek().map_or((first, 0), |range| (range.0, before - count(range)));
+            let (start, below) = ranges.peek().map_or((first, 0), |range| (range.0, before - count(**range)));
             let place = move |uid: u32| below + u64::from(uid - start) + 1;
             (first..=last).rev().map(place)
         })
@@ -132,7 +137,7 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| is_plain)
 }
 
-fn count(range: &(u32, u32)) -> u64 {
+fn count(range: (u32, u32)) -> u64 {
     u64::from(range.1 - range.0) + 1
 }
 
