@@ -102,7 +102,7 @@ fn config(options: &DevOptions) -> Config {
             proxy_protocol_from: Vec::new(),
         },
         limits: Limits { max_connections: 1000, max_connections_per_source: 0, max_message_bytes: 50 * 1024 * 1024 },
-        gateway: Gateway { costly_search: false },
+        gateway: Gateway { costly_search: false, relogin_secs: 60, idle_renewal_secs: 1200 },
         upstream: Upstream {
             allow_networks: vec![ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))],
             ca_file: PathBuf::new(),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -9,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::services::Services;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::session::Protocol;
-use crate::gateway::gatekeeper::{Gatekeeper, Parts};
+use crate::gateway::gatekeeper::{Endurance, Gatekeeper, Parts};
 use crate::gateway::listener::Listener;
 use crate::gateway::places::Places;
 use crate::gateway::tls::Identity;
@@ -98,6 +99,15 @@ pub(super) fn client_ca(config: &Config) -> anyhow::Result<Option<ClientCa>> {
     ClientCa::from_pem(&pem).map(Some).with_context(of)
 }
 
+/// How sessions outlive their upstream connections.
+fn endurance(settings: config::Gateway) -> Endurance {
+    Endurance {
+        relogin: Duration::from_secs(settings.relogin_secs),
+        idle_renewal: Duration::from_secs(settings.idle_renewal_secs.max(1)),
+        ..Endurance::default()
+    }
+}
+
 /// Binds every listener.
 pub(super) async fn bind(config: &Config) -> anyhow::Result<Edges> {
     let mut sockets = Vec::new();
@@ -157,6 +167,7 @@ impl Edges {
             identity: identity.clone(),
             max_message_bytes: config.limits.max_message_bytes,
             costly_search: config.gateway.costly_search,
+            endurance: endurance(config.gateway),
         });
         let signing = tokens.clone();
         let state = http::HttpState::new(http::Parts {
@@ -176,35 +187,26 @@ impl Edges {
         for (port, socket) in self.sockets {
             addresses.push((port, socket.local_addr()?));
             let stop = shutdown.clone();
-            let mail = |protocol, starttls, alpn| -> anyhow::Result<Listener> {
-                let (places, proxies) = (places.clone(), proxies.clone());
-                Ok(Listener { protocol, tls: identity.server_config(&[alpn])?, starttls, places, proxies })
-            };
-            match port {
+            let (protocol, starttls, alpn) = match port {
                 Port::Https => {
                     let tls = identity.server_config(&["h2", "http/1.1"])?;
                     tasks.spawn(http::serve(socket, tls, proxies.clone(), http::router(state.clone()), stop));
+                    continue;
                 }
-                Port::Ops => drop(tasks.spawn(http::serve_ops(socket, http::ops_router(state.clone()), stop))),
-                Port::Imaps => {
-                    drop(tasks.spawn(mail(Protocol::Imap, false, "imap")?.serve(socket, gatekeeper.clone(), stop)))
+                Port::Ops => {
+                    tasks.spawn(http::serve_ops(socket, http::ops_router(state.clone()), stop));
+                    continue;
                 }
-                Port::Imap => {
-                    drop(tasks.spawn(mail(Protocol::Imap, true, "imap")?.serve(socket, gatekeeper.clone(), stop)))
-                }
-                Port::Smtps => {
-                    drop(tasks.spawn(mail(Protocol::Smtp, false, "smtp")?.serve(socket, gatekeeper.clone(), stop)))
-                }
-                Port::Submission => {
-                    drop(tasks.spawn(mail(Protocol::Smtp, true, "smtp")?.serve(socket, gatekeeper.clone(), stop)));
-                }
-                Port::Pop3s => {
-                    drop(tasks.spawn(mail(Protocol::Pop3, false, "pop3")?.serve(socket, gatekeeper.clone(), stop)));
-                }
-                Port::Pop3 => {
-                    drop(tasks.spawn(mail(Protocol::Pop3, true, "pop3")?.serve(socket, gatekeeper.clone(), stop)));
-                }
-            }
+                Port::Imaps => (Protocol::Imap, false, "imap"),
+                Port::Imap => (Protocol::Imap, true, "imap"),
+                Port::Smtps => (Protocol::Smtp, false, "smtp"),
+                Port::Submission => (Protocol::Smtp, true, "smtp"),
+                Port::Pop3s => (Protocol::Pop3, false, "pop3"),
+                Port::Pop3 => (Protocol::Pop3, true, "pop3"),
+            };
+            let (tls, places, proxies) = (identity.server_config(&[alpn])?, places.clone(), proxies.clone());
+            let listener = Listener { protocol, tls, starttls, places, proxies };
+            tasks.spawn(listener.serve(socket, gatekeeper.clone(), stop));
         }
         tasks.spawn(look_after(services.registry.clone(), signing, shutdown.clone()));
         tasks.close();

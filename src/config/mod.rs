@@ -117,6 +117,10 @@ pub struct Limits {
 pub struct Gateway {
     /// IMAP's SORT and THREAD.
     pub costly_search: bool,
+    /// For how long a session whose upstream was lost tries to log in again.
+    pub relogin_secs: u64,
+    /// How often IDLE is begun anew upstream.
+    pub idle_renewal_secs: u64,
 }
 
 /// What upstreams may be.

@@ -1,5 +1,6 @@
 //! Connections to upstreams: resolved once, the address judged, that address dialled, the certificate always verified.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,14 @@ impl Dialer {
                 if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
             {
                 Err(UpstreamError::Certificate)
+            }
+            Ok(Err(error))
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+                ) =>
+            {
+                Err(UpstreamError::Unreachable)
             }
             Ok(Err(_)) => Err(UpstreamError::Protocol),
             Err(_) => Err(UpstreamError::Timeout),

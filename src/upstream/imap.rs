@@ -154,6 +154,8 @@ async fn starttls(tcp: tokio::net::TcpStream) -> Result<tokio::net::TcpStream, U
 fn greeting(line: &[u8]) -> Result<(), UpstreamError> {
     match line.get(..5) {
         Some(head) if head.eq_ignore_ascii_case(b"* OK ") => Ok(()),
+        // It is stopping, or has too much to do.
+        _ if kind(line) == Kind::Bye => Err(UpstreamError::Unreachable),
         _ => Err(UpstreamError::Protocol),
     }
 }
@@ -168,7 +170,8 @@ async fn capabilities(wire: &mut Wire) -> Result<Vec<String>, UpstreamError> {
                 let is_ok = tag == "w1" && status.eq_ignore_ascii_case("OK");
                 return if is_ok && !found.is_empty() { Ok(found) } else { Err(UpstreamError::Protocol) };
             }
-            Kind::Continuation | Kind::Malformed | Kind::Bye => return Err(UpstreamError::Protocol),
+            Kind::Bye => return Err(UpstreamError::Unreachable),
+            Kind::Continuation | Kind::Malformed => return Err(UpstreamError::Protocol),
             _ => (),
         }
         let text = String::from_utf8_lossy(&line).to_ascii_uppercase();
@@ -201,7 +204,8 @@ async fn tagged(wire: &mut Wire, expected: &str) -> Result<Result<(), UpstreamEr
                     _ => Err(UpstreamError::Protocol),
                 });
             }
-            Kind::Tagged(..) | Kind::Continuation | Kind::Malformed | Kind::Bye => return Err(UpstreamError::Protocol),
+            Kind::Bye => return Err(UpstreamError::Unreachable),
+            Kind::Tagged(..) | Kind::Continuation | Kind::Malformed => return Err(UpstreamError::Protocol),
             _ => (),
         }
     }

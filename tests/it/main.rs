@@ -51,6 +51,7 @@ mod proxy_protocol;
 mod read_only;
 mod real_servers;
 mod refused_tokens;
+mod relogin;
 mod requirements;
 mod revoke;
 mod sasl;

@@ -48,7 +48,7 @@ impl Gatekeeper {
                 Err(error) => {
                     tracing::warn!(mailbox = %mailbox.id, %error, "upstream login failed");
                     let is_refused = matches!(error, UpstreamError::Refused);
-                    (Err(Refusal::of(Fault::Upstream)), if is_refused { Verdict::Refused } else { Verdict::Unclear })
+                    (Err(not_let_in(error)), if is_refused { Verdict::Refused } else { Verdict::Unclear })
                 }
             }
         };
@@ -106,4 +106,11 @@ async fn login(
             Ok((found.wire, found.keywords))
         }
     }
+}
+
+/// What an upstream's failure is to a tool: one text for all. Whether it may pass by itself is told apart, for who tries again.
+fn not_let_in(error: UpstreamError) -> Refusal {
+    let may_pass = matches!(error, UpstreamError::Unreachable | UpstreamError::Timeout);
+    let fault = if may_pass { Fault::Unavailable } else { Fault::Upstream };
+    Refusal { fault, ..Refusal::of(Fault::Upstream) }
 }

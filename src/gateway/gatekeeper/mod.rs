@@ -12,6 +12,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -65,6 +66,29 @@ pub struct Parts {
     pub max_message_bytes: u64,
     /// Whether SORT and THREAD are let through.
     pub costly_search: bool,
+    /// How sessions outlive their upstream connections.
+    pub endurance: Endurance,
+}
+
+/// How long an IMAP session may go on when its upstream does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Endurance {
+    /// For so long a login is tried again after the upstream was lost; nothing: it is not.
+    pub relogin: Duration,
+    /// So often IDLE is begun anew upstream: Exchange ends one after half an hour.
+    pub idle_renewal: Duration,
+    /// So soon after news of messages, so that their UIDs are known.
+    pub settling: Duration,
+}
+
+impl Default for Endurance {
+    fn default() -> Self {
+        Self {
+            relogin: Duration::from_secs(60),
+            idle_renewal: Duration::from_secs(20 * 60),
+            settling: Duration::from_secs(2),
+        }
+    }
 }
 
 /// An authenticated tool at work in one mailbox. Its end is recorded when it is closed by [`Gatekeeper::close`].
@@ -175,6 +199,11 @@ impl Gatekeeper {
     /// Whether SORT and THREAD are let through.
     pub fn costly_search(&self) -> bool {
         self.0.costly_search
+    }
+
+    /// How sessions outlive their upstream connections.
+    pub fn endurance(&self) -> Endurance {
+        self.0.endurance
     }
 
     /// Records a denial and gives it a verdict id, by which `grant explain` finds it.

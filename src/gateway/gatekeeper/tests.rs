@@ -11,7 +11,7 @@ use crate::domain::grant::SessionTtl;
 use crate::domain::id::RequestId;
 use crate::domain::secret::Secret;
 use crate::domain::session::Protocol;
-use crate::gateway::gatekeeper::{Gatekeeper, Parts};
+use crate::gateway::gatekeeper::{Endurance, Gatekeeper, Parts};
 use crate::gateway::stream::Peer;
 use crate::gateway::tls::Identity;
 use crate::oauth::keyset::Keyset;
@@ -78,6 +78,7 @@ async fn a_login_after_a_withdrawal_at_another_node_is_refused_whatever_was_seen
         identity,
         max_message_bytes: 1 << 20,
         costly_search: false,
+        endurance: Endurance::default(),
     });
     let attempt = sasl::login(ADDRESS.as_bytes(), token.as_bytes()).unwrap();
     let peer = Peer::at("127.0.0.1:50000".parse().unwrap());

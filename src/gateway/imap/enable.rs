@@ -6,8 +6,9 @@ use imap_codec::imap_types::core::Vec1;
 use imap_codec::imap_types::extensions::enable::CapabilityEnable;
 
 use crate::gateway::imap::session::Desk;
-use crate::gateway::imap::{End, capability, relay, upstream_lost};
+use crate::gateway::imap::{End, capability, extension, relay, upstream_lost};
 use crate::protocol::imap::command;
+use crate::protocol::imap::request::Request;
 
 /// What may be switched on.
 const KNOWN: [&str; 2] = ["CONDSTORE", "QRESYNC"];
@@ -16,8 +17,18 @@ const KNOWN: [&str; 2] = ["CONDSTORE", "QRESYNC"];
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Enabled {
     is_asked: bool,
+    /// The tool knows mod-sequences: from then on the upstream tells them with flags (RFC 7162 section 3.1).
+    pub(super) condstore: bool,
     /// VANISHED stands in place of EXPUNGE.
     pub(super) qresync: bool,
+}
+
+impl Enabled {
+    /// Takes note of a command that switches mod-sequences on by using them.
+    pub(super) fn note(&mut self, request: &Request) {
+        let needed = extension::needed(request);
+        self.condstore |= needed.iter().any(|name| name == "CONDSTORE" || name == "QRESYNC");
+    }
 }
 
 pub(super) async fn run(desk: &mut Desk, tag: &str, asked: Vec1<CapabilityEnable<'static>>) -> Result<(), End> {
@@ -49,6 +60,7 @@ pub(super) fn enabled(desk: &mut Desk, line: &[u8]) -> Option<String> {
     }
     let text = String::from_utf8_lossy(line).to_ascii_uppercase();
     let names: Vec<&str> = text.split(' ').skip(2).filter(|name| KNOWN.contains(name)).collect();
+    desk.enabled.condstore |= !names.is_empty();
     desk.enabled.qresync |= names.contains(&"QRESYNC");
     Some(names.into_iter().fold("* ENABLED".to_owned(), |line, name| format!("{line} {name}")))
 }

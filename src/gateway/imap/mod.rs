@@ -6,10 +6,14 @@ mod budget;
 mod capability;
 mod enable;
 mod extension;
+mod folder;
 mod idle;
 mod input;
+mod leave;
+mod own;
 mod records;
 mod relay;
+mod renew;
 mod session;
 
 use std::time::Duration;
@@ -32,6 +36,8 @@ enum End {
     Quiet,
     /// The tool is told why: the text after `* BYE `.
     Bye(String),
+    /// The upstream left, between two things that it said. Where nothing is lost by it, [`renew`] goes on with another connection.
+    Gone,
 }
 
 impl From<WireError> for End {
@@ -50,9 +56,12 @@ impl From<Refusal> for End {
     }
 }
 
-/// The upstream broke the protocol or is gone. The tool reconnects.
+/// The last word when an upstream is gone.
+const UPSTREAM_LOST: &str = "[UNAVAILABLE] the mail server behind this mailbox went away, reconnect";
+
+/// The upstream broke the protocol, or left in the middle of something. The tool reconnects.
 fn upstream_lost() -> End {
-    End::Bye("[UNAVAILABLE] the mail server behind this mailbox went away, reconnect".to_owned())
+    End::Bye(UPSTREAM_LOST.to_owned())
 }
 
 /// The response code of a refusal (RFC 5530), and its words.
@@ -100,7 +109,12 @@ pub async fn serve(
 /// Sends the last word, if there is one, and closes.
 async fn say_goodbye(client: &mut Wire, end: End) {
     let goodbye = async {
-        if let End::Bye(text) = end {
+        let word = match &end {
+            End::Quiet => None,
+            End::Bye(text) => Some(text.as_str()),
+            End::Gone => Some(UPSTREAM_LOST),
+        };
+        if let Some(text) = word {
             let _ = client.queue(format!("* BYE {text}\r\n").as_bytes()).await;
         }
         client.shutdown().await;

@@ -75,6 +75,8 @@ pub(super) async fn unasked(desk: &mut Desk) -> Result<bool, End> {
     let Some(line) = desk.upstream.take_part(MAX_LINE).map_err(|_| upstream_lost())? else { return Ok(false) };
     match response::kind(&line.bytes) {
         Kind::Tagged(..) | Kind::Continuation | Kind::Malformed => Err(upstream_lost()),
+        // It goes, and was not asked for anything.
+        Kind::Bye => Err(End::Gone),
         // In a box: a session that waits does not hold what this needs.
         _ => Box::pin(untagged(desk, line)).await.map(|()| true),
     }
@@ -93,7 +95,12 @@ async fn next(desk: &mut Desk) -> Result<Part, End> {
 }
 
 /// One untagged response, literals included.
-async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
+pub(super) async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
+    if desk.is_selected
+        && let Some(folder) = &mut desk.folder
+    {
+        folder.heard(&line.bytes, line.is_last);
+    }
     match response::kind(&line.bytes) {
         Kind::Bye => Err(upstream_lost()),
         Kind::Message | Kind::Selected if desk.is_selected => {
@@ -145,7 +152,7 @@ fn answer_too_long() -> End {
 }
 
 /// Passes a response on, or throws it away, without ever holding a literal or a long line.
-async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Result<(), End> {
+pub(super) async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Result<(), End> {
     let mut line = line;
     desk.mid_response = is_shown;
     if is_shown {

@@ -9,9 +9,11 @@ use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::imap::budget::Tally;
 use crate::gateway::imap::enable::Enabled;
+use crate::gateway::imap::folder::Folder;
 use crate::gateway::imap::input::{self, Budget, Input};
+use crate::gateway::imap::leave::Wake;
 use crate::gateway::imap::{
-    End, append, budget, capability, enable, extension, idle, last_word, relay, say_goodbye, upstream_lost,
+    End, append, budget, capability, enable, extension, idle, last_word, leave, relay, renew, upstream_lost,
 };
 use crate::gateway::reads::Reads;
 use crate::policy::budget::RULE;
@@ -19,7 +21,6 @@ use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::request::Request;
 use crate::protocol::imap::{framing, response};
-use crate::upstream::berths::{Kind, say_goodbye as say_goodbye_upstream};
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
@@ -36,6 +37,8 @@ pub(super) struct Desk {
     pub(super) state: State,
     /// Whether a folder is open, as far as the tool may know.
     pub(super) is_selected: bool,
+    /// That folder, if it can be opened again.
+    pub(super) folder: Option<Folder>,
     /// What the tool has switched on.
     pub(super) enabled: Enabled,
     /// The tags of the command under way: the upstream's and the tool's.
@@ -56,17 +59,6 @@ pub(super) struct Desk {
     bad: u32,
 }
 
-/// What a session leaves behind at its upstream.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wake {
-    /// Whether a folder is open.
-    has_folder: bool,
-    /// Whether the upstream answers otherwise than after a login: then nobody else can go on with the connection.
-    pub(super) is_changed: bool,
-    /// Whether the tool has said LOGOUT.
-    is_leaving: bool,
-}
-
 /// Runs a session to its end.
 pub(super) async fn run(
     gatekeeper: Gatekeeper,
@@ -85,6 +77,7 @@ pub(super) async fn run(
         capabilities: upstream.capabilities,
         state,
         is_selected: false,
+        folder: None,
         enabled: Enabled::default(),
         under_way: None,
         mid_response: false,
@@ -110,40 +103,7 @@ pub(super) async fn run(
         }
         () = shutdown.cancelled() => (End::Bye(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
-    Box::pin(finish(desk, end, reason)).await;
-}
-
-/// Says goodbye to both sides and records the end.
-async fn finish(desk: Desk, end: End, reason: &str) {
-    let end = if desk.mid_response { End::Quiet } else { end };
-    let Desk {
-        gatekeeper,
-        mut session,
-        mut client,
-        upstream,
-        capabilities,
-        mid_command,
-        wake,
-        mut tally,
-        reads,
-        pending,
-        ..
-    } = desk;
-    // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
-    if matches!(end, End::Bye(_)) || session.ended().borrow().is_some() {
-        gatekeeper.break_off(&session);
-    }
-    if wake.is_leaving && !wake.is_changed && !mid_command {
-        gatekeeper.part_with_imap(Connection { wire: upstream, capabilities }, wake.has_folder).await;
-    } else if !mid_command {
-        say_goodbye_upstream(Kind::Imap, upstream).await;
-    } else {
-        drop(upstream);
-    }
-    let _ = tally.settle(&gatekeeper, &mut session, client.queued()).await;
-    say_goodbye(&mut client, end).await;
-    reads.close(&gatekeeper, &session, pending).await;
-    gatekeeper.close(session, reason).await;
+    Box::pin(leave::finish(desk, end, reason)).await;
 }
 
 impl Desk {
@@ -152,14 +112,18 @@ impl Desk {
             return end;
         }
         loop {
-            if let Err(end) = self.turn().await {
+            let outcome = match self.turn().await {
+                Err(End::Gone) => Box::pin(renew::between_commands(self)).await,
+                outcome => outcome,
+            };
+            if let Err(end) = outcome {
                 return end;
             }
         }
     }
 
     /// Bounds speak of paths, so they need to know what separates them.
-    async fn learn_delimiter(&mut self) -> Result<(), End> {
+    pub(super) async fn learn_delimiter(&mut self) -> Result<(), End> {
         if self.session.bounds().folders.is_none() {
             return Ok(());
         }
@@ -209,7 +173,7 @@ impl Desk {
             };
             tokio::select! {
                 filled = self.client.fill() => filled?,
-                filled = self.upstream.fill() => filled.map_err(|_| upstream_lost())?,
+                filled = self.upstream.fill() => filled.map_err(|_| self.gone())?,
                 () = is_due => self.settle_all().await?,
             }
         };
@@ -307,6 +271,7 @@ impl Desk {
     pub(super) async fn relay(&mut self, tag: &str, permit: Permit<Request>) -> Result<(), End> {
         let mut request = permit.into_inner();
         self.wake.is_changed |= extension::is_lasting(&request);
+        self.enabled.note(&request);
         let body = &mut request.body;
         if matches!(body, CommandBody::Unselect) && !self.capabilities.iter().any(|known| known == "UNSELECT") {
             // CLOSE without leave to expunge, at an upstream without UNSELECT: nothing is said, and the folder is closed for the tool.
@@ -327,6 +292,7 @@ impl Desk {
             self.is_selected = true;
             self.wake.has_folder = true;
             self.state.is_read_write = is_read_write;
+            self.folder = Folder::new(body);
         }
         let noted = self.note(body).await?;
         match body {
@@ -388,6 +354,16 @@ impl Desk {
         self.upstream.flush().await.map_err(|_| upstream_lost())?;
         self.mid_command = false;
         Ok(true)
+    }
+
+    /// The upstream's connection has ended: between two things that it said, or within one.
+    pub(super) fn gone(&self) -> End {
+        if self.mid_response || !self.upstream.buffered().is_empty() { upstream_lost() } else { End::Gone }
+    }
+
+    /// Whether the upstream has an extension.
+    pub(super) fn has(&self, name: &str) -> bool {
+        capability::has(&self.capabilities, name)
     }
 
     /// Whether literals need not be waited for (RFC 7888).

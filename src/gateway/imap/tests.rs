@@ -22,7 +22,7 @@ use crate::domain::mailbox::{Connector, Endpoint, TlsMode, Upstream};
 use crate::domain::scope::Preset;
 use crate::domain::secret::Secret;
 use crate::domain::session::Protocol;
-use crate::gateway::gatekeeper::{Gatekeeper, Parts, Session};
+use crate::gateway::gatekeeper::{Endurance, Gatekeeper, Parts, Session};
 use crate::gateway::imap::{serve, session};
 use crate::gateway::stream::{ListenerMode, Peer};
 use crate::gateway::tls::Identity;
@@ -89,6 +89,7 @@ impl House {
             identity: identity().1,
             max_message_bytes: 1 << 20,
             costly_search: false,
+            endurance: Endurance::default(),
         });
         Self { _folder: folder, gatekeeper, token }
     }

@@ -8,3 +8,4 @@ pub mod list_form;
 pub mod mutf7;
 pub mod request;
 pub mod response;
+pub mod uid_set;

@@ -10,6 +10,7 @@ pub(crate) mod frozen_scene;
 pub(crate) mod gateway;
 pub(crate) mod haproxy;
 pub(crate) mod http;
+pub(crate) mod link;
 pub(crate) mod lmtp;
 pub(crate) mod maildir;
 pub(crate) mod pop3;

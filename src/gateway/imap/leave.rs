@@ -1,0 +1,50 @@
+//! How a session ends: what its upstream connection is good for then, the last word to the tool, and the record.
+
+use crate::gateway::imap::session::Desk;
+use crate::gateway::imap::{End, say_goodbye};
+use crate::upstream::berths::{Kind, say_goodbye as say_goodbye_upstream};
+use crate::upstream::imap::Connection;
+
+/// What a session leaves behind at its upstream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wake {
+    /// Whether a folder is open.
+    pub(super) has_folder: bool,
+    /// Whether the upstream answers otherwise than after a login: then nobody else can go on with the connection.
+    pub(super) is_changed: bool,
+    /// Whether the tool has said LOGOUT.
+    pub(super) is_leaving: bool,
+}
+
+/// Says goodbye to both sides and records the end.
+pub(super) async fn finish(desk: Desk, end: End, reason: &str) {
+    let end = if desk.mid_response { End::Quiet } else { end };
+    let Desk {
+        gatekeeper,
+        mut session,
+        mut client,
+        upstream,
+        capabilities,
+        mid_command,
+        wake,
+        mut tally,
+        reads,
+        pending,
+        ..
+    } = desk;
+    // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
+    if matches!(end, End::Bye(_)) || session.ended().borrow().is_some() {
+        gatekeeper.break_off(&session);
+    }
+    if wake.is_leaving && !wake.is_changed && !mid_command {
+        gatekeeper.part_with_imap(Connection { wire: upstream, capabilities }, wake.has_folder).await;
+    } else if !mid_command {
+        say_goodbye_upstream(Kind::Imap, upstream).await;
+    } else {
+        drop(upstream);
+    }
+    let _ = tally.settle(&gatekeeper, &mut session, client.queued()).await;
+    say_goodbye(&mut client, end).await;
+    reads.close(&gatekeeper, &session, pending).await;
+    gatekeeper.close(session, reason).await;
+}
