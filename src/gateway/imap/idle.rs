@@ -31,25 +31,31 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> 
         return Ok(());
     }
     desk.client.send(b"+ idling\r\n").await?;
-    let mut ours = ours;
+    let (mut ours, mut is_done) = (ours, false);
     loop {
-        let outcome = match follow(desk).await {
-            Ok(()) => Box::pin(own::done(desk, &ours)).await,
-            Err(Pause::Renewal) => match Box::pin(begin_anew(desk, &ours)).await {
-                Ok(next) => {
-                    ours = next;
-                    continue;
-                }
-                Err(end) => Err(end),
-            },
+        let outcome = if is_done { Ok(()) } else { follow(desk).await };
+        is_done |= outcome.is_ok();
+        let outcome = match outcome {
+            Ok(()) => Box::pin(own::done(desk, &ours)).await.map(Step::Answer),
+            Err(Pause::Renewal) => Box::pin(begin_anew(desk, &ours)).await.map(Step::Next),
             Err(Pause::Over(end)) => Err(end),
         };
         match outcome {
-            Ok(outcome) => return answer(desk, tag, &outcome).await,
+            Ok(Step::Answer(outcome)) => return answer(desk, tag, &outcome).await,
+            Ok(Step::Next(next)) => ours = next,
+            // A DONE that the lost connection took with it is said again.
             Err(End::Gone) => ours = Box::pin(renew::in_idle(desk)).await?,
             Err(end) => return Err(end),
         }
     }
+}
+
+/// How an IDLE goes on.
+enum Step {
+    /// Upstream it has ended like this, since the tool ended it.
+    Answer(Outcome),
+    /// Upstream there is another one, with this tag.
+    Next(String),
 }
 
 /// Why an IDLE is not followed any longer, though the tool has not said DONE.

@@ -98,7 +98,7 @@ pub(super) async fn done(desk: &mut Desk, ours: &str) -> Result<Outcome, End> {
 /// Whether there are messages of which the upstream could tell the UIDs, and with them enough to go by.
 pub(super) fn is_behind(desk: &Desk) -> bool {
     let can_tell = ["ESEARCH", "CONDSTORE"].iter().all(|name| desk.has(name));
-    let folder = desk.folder.as_ref().filter(|folder| folder.validity.is_some() && folder.modseq.is_some());
+    let folder = desk.folder.as_ref().filter(|folder| folder.validity.is_some());
     desk.is_selected && can_tell && folder.is_some_and(|folder| folder.view.whole().is_none())
 }
 

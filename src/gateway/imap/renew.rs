@@ -1,6 +1,6 @@
 //! Another upstream connection in the place of a lost one, behind the tool's back. With no folder open nothing is missed. In IDLE the
-//! folder is opened again, and the tool is told what happened meanwhile, when it is certain what that is: the same UIDVALIDITY, mod-
-//! sequences that went on, and every message that it knows by UID. In all other cases the tool hears BYE: outside of a command no
+//! folder is opened again, and the tool is told what happened meanwhile, when it is certain what that is: the same UIDVALIDITY,
+//! mod-sequences that went on where they are told, and the UID of every message that it knows. In all other cases the tool hears BYE: outside of a command no
 //! server may say that a message is gone (RFC 3501 section 7.4.1), and a number would then mean another message.
 
 use std::time::Duration;
@@ -29,13 +29,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Most messages whose flags are told anew when the upstream cannot be asked which have changed.
 const MOST_FLAGS: u32 = 10_000;
 
+/// Most messages that are told to be gone: as many lines are held.
+const MOST_GONE: u64 = 100_000;
+
 /// Octets of a VANISHED that is told.
 const VANISHED_LINE: usize = 1000;
 
 /// What the tool shall know has changed since.
 struct Change {
     opened: Folder,
-    base: u64,
+    /// Mod-sequences above it are of changes that the tool may not know; `None`: any flags may have changed.
+    base: Option<u64>,
 }
 
 /// The upstream was lost between two commands.
@@ -72,6 +76,7 @@ async fn resume(desk: &mut Desk, deadline: Instant) -> Result<String, End> {
     if desk.is_selected {
         let change = reopen(desk).await?;
         tell(desk, change).await?;
+        own::learn_uids(desk).await?;
     }
     own::idle(desk).await
 }
@@ -136,8 +141,8 @@ async fn connect(desk: &mut Desk, deadline: Instant) -> Result<Connection, End> 
 
 /// Opens the tool's folder on the new connection. Nothing that is said there is for the tool yet.
 async fn reopen(desk: &mut Desk) -> Result<Change, End> {
-    let known = desk.folder.as_ref().and_then(|folder| Some((folder.opener.clone(), folder.proof()?)));
-    let (opener, (validity, base, _)) = known.ok_or_else(upstream_lost)?;
+    let known = desk.folder.as_ref().and_then(|folder| Some((folder.opener.clone(), folder.proof()?.0, folder.modseq)));
+    let (opener, validity, base) = known.ok_or_else(upstream_lost)?;
     let permit = desk.session.judge(|rights| decide(rights, desk.state, opener.clone()));
     let mut opened = Folder::new(&opener).ok_or_else(upstream_lost)?;
     if permit.ok().is_none_or(|permit| *permit.get() != opener) {
@@ -158,7 +163,8 @@ async fn reopen(desk: &mut Desk) -> Result<Change, End> {
     } else {
         return Err(upstream_lost());
     };
-    if !outcome.is_ok() || opened.validity != Some(validity) || opened.modseq.is_none_or(|modseq| modseq < base) {
+    // Where mod-sequences are told, they have to be told again, and never less: less is a state of before, as a backup has it.
+    if !outcome.is_ok() || opened.validity != Some(validity) || opened.modseq < base {
         return Err(upstream_lost());
     }
     let ours = own::say(desk, "UID SEARCH RETURN (ALL) ALL").await?;
@@ -177,23 +183,21 @@ async fn reopen(desk: &mut Desk) -> Result<Change, End> {
 async fn tell(desk: &mut Desk, change: Change) -> Result<(), End> {
     let Change { mut opened, base } = change;
     let folder = desk.folder.as_ref().ok_or_else(upstream_lost)?;
-    let (_, _, known) = folder.proof().ok_or_else(upstream_lost)?;
+    let (_, known) = folder.proof().ok_or_else(upstream_lost)?;
     let news = news(known, &opened.view, desk.enabled.qresync).ok_or_else(upstream_lost)?;
     let (exists, modseq) = (opened.view.exists, opened.modseq);
     for line in news {
         desk.client.queue(line.as_bytes()).await?;
     }
-    opened.modseq = Some(base);
+    opened.modseq = base;
     desk.folder = Some(opened);
     desk.client.flush().await?;
-    if exists > 0 && modseq != Some(base) {
-        let asked = if desk.enabled.condstore {
-            format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {base})")
-        } else if exists <= MOST_FLAGS {
+    if exists > 0 && (base.is_none() || modseq != base) {
+        let asked = match base {
+            Some(base) if desk.enabled.condstore => format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {base})"),
             // CHANGEDSINCE would switch on mod-sequences, which this tool does not know.
-            "UID FETCH 1:* (FLAGS)".to_owned()
-        } else {
-            return Err(upstream_lost());
+            _ if exists <= MOST_FLAGS && !desk.enabled.condstore => "UID FETCH 1:* (FLAGS)".to_owned(),
+            _ => return Err(upstream_lost()),
         };
         let ours = own::say(desk, &asked).await?;
         if !own::outcome(desk, &ours, |_, _| Ok(Fate::Shown)).await?.is_ok() {
@@ -213,6 +217,9 @@ fn news(known: &UidSet, present: &View, by_uid: bool) -> Option<Vec<String>> {
     let arrived = uids.minus(known);
     // UIDs only grow: one below the highest was there, or this is another folder.
     if arrived.first().is_some_and(|first| known.last().is_some_and(|last| first < last)) {
+        return None;
+    }
+    if gone.len() > MOST_GONE {
         return None;
     }
     let mut lines: Vec<String> = if by_uid {
@@ -256,7 +263,7 @@ mod tests {
             assert_eq!(told(known, present, exists, false).as_deref(), Some(places), "{known} -> {present}");
             assert_eq!(told(known, present, exists, true).as_deref(), Some(uids), "{known} -> {present}");
         }
-        for (known, present) in [("3,9", "3,5,9"), ("3", "1,3"), ("9", "8")] {
+        for (known, present) in [("3,9", "3,5,9"), ("3", "1,3"), ("9", "8"), ("1:4294967295", "")] {
             assert_eq!(told(known, present, 3, false), None, "{known} -> {present}");
         }
     }

@@ -13,7 +13,7 @@ use super::{MAIL_UID, PATIENCE, folder, free_port, give_to_mail_user, note_use_o
 
 /// A running Dovecot; it goes with this value.
 pub(crate) struct Dovecot {
-    _program: Program,
+    program: Program,
     pub(crate) imaps: u16,
     pub(crate) imap: u16,
     dir: TempDir,
@@ -35,13 +35,22 @@ impl Dovecot {
         }
         give_to_mail_user(&root.join("mail"));
         fs::write(root.join("dovecot.conf"), settings(root, ca, imaps, imap)).expect("write the settings");
-        let mut command = Command::new("dovecot");
-        command.arg("-F").arg("-c").arg(root.join("dovecot.conf"));
-        let program = Program::start("dovecot", &mut command);
+        let program = serve(root);
         wait_for_port("Dovecot", imaps);
         wait_for_port("Dovecot with STARTTLS", imap);
         note_use_of("dovecot");
-        Self { _program: program, imaps, imap, dir }
+        Self { program, imaps, imap, dir }
+    }
+
+    /// Stops it, with a last word to every connection.
+    pub(crate) fn stop(&mut self) {
+        self.program.stop();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn go_on(&mut self) {
+        self.program = serve(self.dir.path());
+        wait_for_port("Dovecot", self.imaps);
     }
 
     /// The Maildir of an account.
@@ -73,6 +82,12 @@ impl Dovecot {
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("dovecot.log")).unwrap_or_default()
     }
+}
+
+fn serve(root: &Path) -> Program {
+    let mut command = Command::new("dovecot");
+    command.arg("-F").arg("-c").arg(root.join("dovecot.conf"));
+    Program::start("dovecot", &mut command)
 }
 
 fn settings(root: &Path, ca: &Ca, imaps: u16, imap: u16) -> String {

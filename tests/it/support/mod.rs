@@ -9,6 +9,7 @@ pub(crate) mod dpop_scene;
 pub(crate) mod frozen_scene;
 pub(crate) mod gateway;
 pub(crate) mod haproxy;
+pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod link;
 pub(crate) mod lmtp;

@@ -76,10 +76,17 @@ pub(crate) struct ScriptedStage {
 impl ScriptedStage {
     /// The upstream behaves well so far, and its mailbox is registered.
     pub(crate) fn set() -> Self {
+        Self::set_with(|_| ())
+    }
+
+    /// The same under settings that `prepare` changes.
+    pub(crate) fn set_with(prepare: impl FnOnce(&Gateway)) -> Self {
         let dir = folder();
         let ca = Ca::create(&dir.path().join("ca"));
         let upstream = ScriptedImap::start(&ca);
-        let gateway = Gateway::start(&ca);
+        let mut gateway = Gateway::prepare(&ca);
+        prepare(&gateway);
+        gateway.serve();
         let ports = Upstream { imap: upstream.port, smtp: None, starttls: false };
         gateway.add_mailbox(ADDRESS, PASSWORD, ports, &ca).expect_ok("mailbox add");
         Self { gateway, upstream, _dir: dir }
