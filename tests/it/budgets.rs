@@ -347,6 +347,29 @@ fn gw_15_of_two_nodes_sessions_one_too_many_is_refused_and_none_leaks() {
 }
 
 #[test]
+fn a_login_that_finds_no_seat_does_not_use_its_token_up() {
+    let stage = Stage::reading(|_| ());
+    let gateway = &stage.gateway;
+    let tool = gateway.add_client("once");
+    let grant = ["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS, "--preset", "backup"];
+    gateway.manage_ok(&[&grant[..], &["--budget", "sessions=1", "--pin-once"]].concat(), b"");
+    let (first, second) = (gateway.token(&tool, ADDRESS), gateway.token(&tool, ADDRESS));
+    let mut open = gateway.imap_session(ADDRESS, &first);
+    let log_in = |token: &str| {
+        let mut imap = gateway.imap();
+        imap.command("a", &format!("LOGIN {ADDRESS} {token}")).pop().expect("an answer")
+    };
+    assert!(log_in(&second).starts_with("a NO [LIMIT] "), "the only seat is taken");
+    open.command_ok("l", "LOGOUT");
+    drop(open);
+    let is_in = |answer: &String| answer.starts_with("a OK");
+    wait_for("the seat", PATIENCE, || Some(log_in(&second)).filter(is_in));
+    wait_for("its end, and that one use was enough", PATIENCE, || {
+        Some(log_in(&second)).filter(|answer| answer.starts_with("a NO [AUTHENTICATIONFAILED]"))
+    });
+}
+
+#[test]
 fn a_token_has_less_than_its_grant_or_as_much() {
     let scene = Submission::set(|_| Act::Well);
     let gateway = &scene.gateway;

@@ -136,11 +136,7 @@ impl Gatekeeper {
             let rule = LoginRule { rule: "mechanism", object };
             return Err(Doubt::by(&claims, rule, "the grant does not let this mechanism be used"));
         }
-        match registry.may_open(&claims, &admitted.grant).await {
-            Ok(true) => Ok((claims, admitted)),
-            Ok(false) => Err(Doubt::of(&claims, "used-up", "the token was used up by an earlier login")),
-            Err(error) => Err(Doubt::Failed(Refusal::from(&error))),
-        }
+        Ok((claims, admitted))
     }
 
     async fn let_in(
@@ -168,6 +164,12 @@ impl Gatekeeper {
             ends_at,
         };
         let seat = self.seat(claims, &info, &admitted).await?;
+        // A login that finds no seat does not use its token up.
+        match self.0.registry.may_open(claims, &admitted.grant).await {
+            Ok(true) => (),
+            Ok(false) => return Err(Doubt::of(claims, "used-up", "the token was used up by an earlier login")),
+            Err(error) => return Err(Doubt::Failed(Refusal::from(&error))),
+        }
         // Registered before it is recorded: a revocation that comes between the check and here ends it.
         let standing = Standing {
             scopes: admitted.scopes,
