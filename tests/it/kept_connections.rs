@@ -336,6 +336,33 @@ fn a_greedy_tool_leaves_the_last_connection_and_who_asked_in_vain_hears_limit() 
 }
 
 #[test]
+fn submission_and_pop3_hear_in_their_own_words_that_no_place_is_free() {
+    let one = [("MAILWARDEN_UPSTREAM_IMAP_CONNECTIONS", "1"), ("MAILWARDEN_UPSTREAM_SMTP_CONNECTIONS", "1")];
+    let scene = Scene::set(&one);
+    let from = format!("MAIL FROM:<{ADDRESS}>");
+    let reading = scene.session();
+    let mut sending = scene.smtp_session();
+    say(&mut sending, &from, "250");
+    let (mut waiting, mut pop3) = (scene.smtp_session(), Pop3::open(&scene.gateway));
+    for wire in [&waiting, &pop3.wire] {
+        wire.patience(Duration::from_secs(60));
+    }
+    waiting.send(format!("{from}\r\n"));
+    pop3.wire.send(format!("AUTH PLAIN {}\r\n", plain(ADDRESS, &scene.token)));
+    let answer = waiting.reply();
+    assert!(answer[0].starts_with("451 4.7.1 "), "{answer:?}");
+    let answer = pop3.wire.line();
+    assert!(answer.starts_with("-ERR [SYS/TEMP] "), "{answer}");
+    // Once there is one, it goes to who asks again.
+    quit(sending);
+    wait_for("the place", PATIENCE, || (established(scene.smtp.port) == 0).then_some(()));
+    say(&mut waiting, &from, "250");
+    leave(reading);
+    wait_for("the place", PATIENCE, || (established(scene.imap.port) == 0).then_some(()));
+    drop(Pop3::session(&scene.gateway, ADDRESS, &scene.token));
+}
+
+#[test]
 fn real_servers_take_what_rested_for_a_session_like_any_other() {
     let dir = folder();
     let ca = Ca::create(&dir.path().join("ca"));
