@@ -36,6 +36,9 @@ use tokio_util::sync::CancellationToken;
 use super::ca::Ca;
 use super::stage::{ADDRESS, PASSWORD};
 
+/// How finely the clock goes.
+const TICK: Duration = Duration::from_millis(20);
+
 /// A running house with one tool; its sessions last an hour, and so do its tokens.
 pub(crate) struct House {
     pub(crate) port: u16,
@@ -51,6 +54,8 @@ impl House {
     pub(crate) fn start(ca: &Ca, folder: &Path, upstream: u16) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
+        // Beside the leaps of the test it goes as a clock does: what waits for a moment to pass does not wait for a leap.
+        runtime.spawn(tick(clock.clone()));
         let built = runtime.block_on(build(ca, folder, upstream, &clock));
         let (port, tokens, registry, tool) = built;
         Self { port, clock, tokens, registry, tool, runtime }
@@ -71,6 +76,14 @@ impl House {
         let rotated = self.registry.rotate_signing_key(&Actor::System, TokenAlg::EdDsa, Rotation::Now);
         self.runtime.block_on(rotated).expect("a new key");
         self.runtime.block_on(self.tokens.refresh_keys()).expect("the new key is known");
+    }
+}
+
+async fn tick(clock: Clock) {
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tick.tick().await;
+        clock.advance(i64::try_from(TICK.as_millis()).expect("a short time"));
     }
 }
 
