@@ -77,13 +77,8 @@ impl Wire {
                 let line = self.held.drain(..=end).collect::<Vec<_>>();
                 return Ok(Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()));
             }
-            let mut chunk = [0; 16384];
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Ok(None),
-                Ok(read) => self.held.extend_from_slice(&chunk[..read]),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-                Err(error) => return Err(error),
+            if !self.fill()? {
+                return Ok(None);
             }
         }
     }
@@ -94,17 +89,43 @@ impl Wire {
             if let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
                 return Some(self.held.drain(..=end).collect());
             }
-            let mut chunk = [0; 16384];
-            match self.stream.read(&mut chunk) {
-                Ok(read) if read > 0 => self.held.extend_from_slice(&chunk[..read]),
-                Ok(_) => return None,
-                Err(error)
-                    if [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset].contains(&error.kind()) =>
-                {
-                    return None;
-                }
-                Err(error) => panic!("read a line: {error}"),
+            if !self.fill().unwrap_or_else(|error| panic!("read a line: {error}")) {
+                return None;
             }
+        }
+    }
+
+    /// Waits for more of what the peer says; `false` when it has gone.
+    fn fill(&mut self) -> io::Result<bool> {
+        let mut chunk = [0; 16384];
+        let outcome = match self.stream.read(&mut chunk) {
+            // Something could not be sent any more. What the peer said before it went is there all the same.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.read_only(&mut chunk),
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(read) => {
+                self.held.extend_from_slice(&chunk[..read]);
+                Ok(read > 0)
+            }
+            Err(error) if [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset].contains(&error.kind()) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_only(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        let StreamOwned { conn, sock } = &mut self.stream;
+        loop {
+            match conn.reader().read(chunk) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
+                outcome => return outcome,
+            }
+            if conn.read_tls(sock)? == 0 {
+                return Ok(0);
+            }
+            conn.process_new_packets().map_err(io::Error::other)?;
         }
     }
 
