@@ -10,6 +10,7 @@ mod names;
 mod oauth;
 mod pop3;
 mod proxy;
+mod reads;
 mod sasl;
 mod smtp;
 
@@ -22,6 +23,9 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("imap_append", imap::append),
     ("imap_reply", imap::reply),
     ("imap_folder_name", imap::folder_name),
+    ("imap_uid_set", reads::uid_set),
+    ("imap_fetch", reads::fetch),
+    ("message_id", reads::message_id),
     ("smtp_command", smtp::command),
     ("smtp_data", smtp::data),
     ("smtp_header", smtp::header),
