@@ -18,7 +18,16 @@ const MAX_LINE: usize = 64;
 /// After so long a silence the tool hears that we are still here; and so does whatever stands between.
 const SILENCE: Duration = Duration::from_secs(5 * 60);
 
-pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> Result<(), End> {
+/// An IDLE that both sides know of.
+pub(super) struct Idling {
+    /// The tool's tag.
+    tag: String,
+    /// The upstream's.
+    ours: String,
+}
+
+/// Begins IDLE on both sides.
+pub(super) async fn begin(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> Result<(), End> {
     desk.settle_all().await?;
     match Box::pin(own::learn_uids(desk)).await {
         // Not in IDLE yet.
@@ -31,7 +40,12 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> 
         return Ok(());
     }
     desk.client.send(b"+ idling\r\n").await?;
-    let mut ours = ours;
+    desk.idling = Some(Idling { tag: tag.to_owned(), ours });
+    Ok(())
+}
+
+/// Stays in IDLE until it is over.
+pub(super) async fn run(desk: &mut Desk, Idling { tag, mut ours }: Idling) -> Result<(), End> {
     loop {
         let outcome = match follow(desk).await {
             Ok(()) => Box::pin(own::done(desk, &ours)).await,
@@ -45,7 +59,7 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> 
             Err(Pause::Over(end)) => Err(end),
         };
         match outcome {
-            Ok(outcome) => return answer(desk, tag, &outcome).await,
+            Ok(outcome) => return answer(desk, &tag, &outcome).await,
             Err(End::Gone) => ours = Box::pin(renew::in_idle(desk)).await?,
             Err(end) => return Err(end),
         }
