@@ -55,7 +55,8 @@ impl Listener {
         let (stream, mode, peer): (Stream, ListenerMode, Peer) = if self.starttls {
             (Box::new(tcp), ListenerMode::StartTls(Arc::clone(&self.tls)), nobody_yet)
         } else {
-            let handshake = TlsAcceptor::from(Arc::clone(&self.tls)).accept(tcp);
+            // In a box: it is over when the session begins.
+            let handshake = Box::pin(TlsAcceptor::from(Arc::clone(&self.tls)).accept(tcp));
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
                 Ok(Ok(tls)) => {
                     let peer = nobody_yet.behind(&tls);

@@ -18,7 +18,16 @@ const MAX_LINE: usize = 64;
 /// After so long a silence the tool hears that we are still here; and so does whatever stands between.
 const SILENCE: Duration = Duration::from_secs(5 * 60);
 
-pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> Result<(), End> {
+/// An IDLE that both sides know of.
+pub(super) struct Idling {
+    /// The tool's tag.
+    tag: String,
+    /// The upstream's.
+    ours: String,
+}
+
+/// Begins IDLE on both sides.
+pub(super) async fn begin(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> Result<(), End> {
     desk.settle_all().await?;
     match Box::pin(own::learn_uids(desk)).await {
         // Not in IDLE yet.
@@ -31,7 +40,13 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> 
         return Ok(());
     }
     desk.client.send(b"+ idling\r\n").await?;
-    let (mut ours, mut is_done) = (ours, false);
+    desk.idling = Some(Idling { tag: tag.to_owned(), ours });
+    Ok(())
+}
+
+/// Stays in IDLE until it is over.
+pub(super) async fn run(desk: &mut Desk, Idling { tag, mut ours }: Idling) -> Result<(), End> {
+    let mut is_done = false;
     loop {
         let outcome = if is_done { Ok(()) } else { follow(desk).await };
         is_done |= outcome.is_ok();
@@ -41,7 +56,7 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> 
             Err(Pause::Over(end)) => Err(end),
         };
         match outcome {
-            Ok(Step::Answer(outcome)) => return answer(desk, tag, &outcome).await,
+            Ok(Step::Answer(outcome)) => return answer(desk, &tag, &outcome).await,
             Ok(Step::Next(next)) => ours = next,
             // A DONE that the lost connection took with it is said again.
             Err(End::Gone) => ours = Box::pin(renew::in_idle(desk)).await?,

@@ -17,7 +17,7 @@ pub(super) struct Wake {
 }
 
 /// Says goodbye to both sides and records the end.
-pub(super) async fn finish(desk: Desk, end: End, reason: &str) {
+pub(super) async fn finish(desk: Box<Desk>, end: End, reason: &str) {
     let end = if desk.mid_response { End::Quiet } else { end };
     let Desk {
         gatekeeper,
@@ -31,7 +31,7 @@ pub(super) async fn finish(desk: Desk, end: End, reason: &str) {
         reads,
         pending,
         ..
-    } = desk;
+    } = *desk;
     // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
     if matches!(end, End::Bye(_)) || session.ended().borrow().is_some() {
         gatekeeper.break_off(&session);

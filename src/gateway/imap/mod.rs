@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::fault::Fault;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
+use crate::gateway::imap::session::Desk;
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
 use crate::upstream::wire::{Wire, WireError};
 
@@ -96,14 +97,17 @@ pub async fn serve(
     mode: ListenerMode,
     shutdown: CancellationToken,
 ) {
-    // In a box that goes before the session begins: what a login needs is not held through hours of work.
-    let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
-    let outcome = tokio::select! {
-        outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome,
-        () = shutdown.cancelled() => return,
+    let desk = {
+        // In a box that goes before the session begins: what a login needs is not held through hours of work.
+        let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome,
+            () = shutdown.cancelled() => return,
+        };
+        let Ok(Some((client, session, upstream))) = outcome else { return };
+        Desk::new(gatekeeper, client, session, upstream)
     };
-    let Ok(Some((client, session, upstream))) = outcome else { return };
-    session::run(gatekeeper, client, session, upstream, shutdown).await;
+    session::run(desk, shutdown).await;
 }
 
 /// Sends the last word, if there is one, and closes.

@@ -10,6 +10,7 @@ use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::imap::budget::Tally;
 use crate::gateway::imap::enable::Enabled;
 use crate::gateway::imap::folder::Folder;
+use crate::gateway::imap::idle::Idling;
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::leave::Wake;
 use crate::gateway::imap::{
@@ -49,6 +50,8 @@ pub(super) struct Desk {
     pub(super) mid_command: bool,
     /// How the upstream's connection would be found by whoever comes next.
     pub(super) wake: Wake,
+    /// The IDLE that has begun and is not followed yet.
+    pub(super) idling: Option<Idling>,
     /// What has to be counted of the answer that is under way.
     pub(super) tally: Tally,
     /// What was delivered of the folder that is open.
@@ -60,35 +63,8 @@ pub(super) struct Desk {
 }
 
 /// Runs a session to its end.
-pub(super) async fn run(
-    gatekeeper: Gatekeeper,
-    client: Wire,
-    session: Session,
-    upstream: Connection,
-    shutdown: CancellationToken,
-) {
-    let mut ended = session.ended();
-    let state = State { costly_search: gatekeeper.costly_search(), ..State::default() };
-    let mut desk = Desk {
-        gatekeeper,
-        session,
-        client,
-        upstream: upstream.wire,
-        capabilities: upstream.capabilities,
-        state,
-        is_selected: false,
-        folder: None,
-        enabled: Enabled::default(),
-        under_way: None,
-        mid_response: false,
-        mid_command: false,
-        wake: Wake::default(),
-        tally: Tally::default(),
-        reads: Reads::default(),
-        pending: Vec::new(),
-        next_tag: 0,
-        bad: 0,
-    };
+pub(super) async fn run(mut desk: Box<Desk>, shutdown: CancellationToken) {
+    let mut ended = desk.session.ended();
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(reason) => reason,
@@ -107,6 +83,32 @@ pub(super) async fn run(
 }
 
 impl Desk {
+    /// In a box, which is handed on without its content being held once for every hand.
+    pub(super) fn new(gatekeeper: Gatekeeper, client: Wire, session: Session, upstream: Connection) -> Box<Self> {
+        let state = State { costly_search: gatekeeper.costly_search(), ..State::default() };
+        Box::new(Self {
+            gatekeeper,
+            session,
+            client,
+            upstream: upstream.wire,
+            capabilities: upstream.capabilities,
+            state,
+            is_selected: false,
+            folder: None,
+            enabled: Enabled::default(),
+            under_way: None,
+            mid_response: false,
+            mid_command: false,
+            wake: Wake::default(),
+            idling: None,
+            tally: Tally::default(),
+            reads: Reads::default(),
+            pending: Vec::new(),
+            next_tag: 0,
+            bad: 0,
+        })
+    }
+
     async fn work(&mut self) -> End {
         if let Err(end) = self.learn_delimiter().await {
             return end;
@@ -174,11 +176,16 @@ impl Desk {
             tokio::select! {
                 filled = self.client.fill() => filled?,
                 filled = self.upstream.fill() => filled.map_err(|_| self.gone())?,
-                () = is_due => self.settle_all().await?,
+                () = is_due => Box::pin(self.settle_all()).await?,
             }
         };
         // In a box: what a command needs is not held while none is there.
-        Box::pin(self.judge(line)).await
+        Box::pin(self.judge(line)).await?;
+        // After it: a tool stays in IDLE for hours, which need little of what its command needed.
+        match self.idling.take() {
+            Some(idling) => Box::pin(idle::run(self, idling)).await,
+            None => Ok(()),
+        }
     }
 
     /// One command, of which the first line is there.
@@ -239,7 +246,9 @@ impl Desk {
                 let opens = matches!(request.body, CommandBody::Select { .. } | CommandBody::Examine { .. });
                 let state = self.state;
                 match self.session.judge(|rights| decide_request(rights, state, request)) {
-                    Ok(permit) if matches!(permit.get().body, CommandBody::Idle) => idle::run(self, tag, permit).await,
+                    Ok(permit) if matches!(permit.get().body, CommandBody::Idle) => {
+                        idle::begin(self, tag, permit).await
+                    }
                     Ok(permit) => budget::run(self, tag, permit).await,
                     Err(denial) => {
                         // RFC 3501 section 6.3.1: a failed SELECT leaves nothing selected.
