@@ -107,7 +107,8 @@ impl House {
         let connection = Connection { wire: Wire::new(Box::new(theirs)), capabilities };
         let client = Wire::new(Box::new(ours));
         let session = self.admitted().await;
-        let running = session::run(self.gatekeeper.clone(), client, session, connection, CancellationToken::new());
+        let desk = session::Desk::new(self.gatekeeper.clone(), client, session, connection);
+        let running = session::run(desk, CancellationToken::new());
         (tool, upstream, tokio::spawn(running))
     }
 }
