@@ -23,6 +23,7 @@ use crate::domain::scope::Preset;
 use crate::domain::secret::Secret;
 use crate::domain::session::Protocol;
 use crate::gateway::gatekeeper::{Endurance, Gatekeeper, Parts, Session};
+use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{serve, session};
 use crate::gateway::stream::{ListenerMode, Peer};
 use crate::gateway::tls::Identity;
@@ -107,7 +108,8 @@ impl House {
         let connection = Connection { wire: Wire::new(Box::new(theirs)), capabilities };
         let client = Wire::new(Box::new(ours));
         let session = self.admitted().await;
-        let running = session::run(self.gatekeeper.clone(), client, session, connection, CancellationToken::new());
+        let desk = Desk::new(self.gatekeeper.clone(), client, session, connection);
+        let running = session::run(desk, CancellationToken::new());
         (tool, upstream, tokio::spawn(running))
     }
 }
