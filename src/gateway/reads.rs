@@ -1,6 +1,5 @@
 //! What of a mailbox a session has delivered to its tool, message by message, until it is recorded.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +8,7 @@ use crate::audit::Recording;
 use crate::domain::event::{AuditEvent, EventCode, Outcome};
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::protocol::imap::fetch::{Content, FetchScan, Shown};
+use crate::protocol::imap::uid_set::UidSet;
 use crate::protocol::message_id::HeaderScan;
 
 /// How long what was delivered may wait for its record. It is what a crash of ours can lose: a tool that reads one message after the
@@ -194,7 +194,7 @@ impl Reads {
         }
         let done = std::mem::take(&mut self.done);
         self.due = None;
-        let uids: Vec<u32> = done.iter().filter_map(|read| read.uid).collect();
+        let uids: UidSet = done.iter().filter_map(|read| read.uid).collect();
         let octets: u64 = done.iter().map(|read| read.octets).sum();
         let messages: Vec<String> = done.iter().map(|read| read.entry(gatekeeper)).collect();
         let event = gatekeeper
@@ -202,7 +202,7 @@ impl Reads {
             .detail("folder", self.folder.clone())
             .detail("count", done.len().to_string())
             .detail("bytes", octets.to_string())
-            .list("uids", &[sequence_set(uids)])
+            .list("uids", &[uids.to_string()])
             .list("messages", &messages);
         Some(self.with_validity(event))
     }
@@ -269,33 +269,9 @@ impl Read {
     }
 }
 
-/// The shortest form of a set of numbers (RFC 3501 `sequence-set`).
-fn sequence_set(mut numbers: Vec<u32>) -> String {
-    numbers.sort_unstable();
-    numbers.dedup();
-    let mut text = String::new();
-    let mut rest = numbers.into_iter().peekable();
-    while let Some(first) = rest.next() {
-        let mut last = first;
-        while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
-            last = next;
-        }
-        let comma = if text.is_empty() { "" } else { "," };
-        let _ = if first == last { write!(text, "{comma}{first}") } else { write!(text, "{comma}{first}:{last}") };
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Reads, sequence_set};
-
-    #[test]
-    fn sets_take_their_shortest_form() {
-        assert_eq!(sequence_set(vec![5, 1, 2, 3, 9, 2, 10]), "1:3,5,9:10");
-        assert_eq!(sequence_set(vec![u32::MAX]), "4294967295");
-        assert_eq!(sequence_set(Vec::new()), "");
-    }
+    use super::Reads;
 
     #[test]
     fn a_uid_that_only_we_asked_for_is_not_shown_and_every_message_is_counted_once() {

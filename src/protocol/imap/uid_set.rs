@@ -16,6 +16,11 @@ impl UidSet {
             let (from, to) = (number(from)?, number(to)?);
             ranges.push((from.min(to), from.max(to)));
         }
+        Some(Self::of(ranges))
+    }
+
+    /// The UIDs of ranges in any order.
+    fn of(mut ranges: Vec<(u32, u32)>) -> Self {
         ranges.sort_unstable();
         let mut set = Self::default();
         for (first, last) in ranges {
@@ -24,7 +29,7 @@ impl UidSet {
                 _ => set.0.push((first, last)),
             }
         }
-        Some(set)
+        set
     }
 
     /// How many there are.
@@ -121,6 +126,12 @@ impl UidSet {
     }
 }
 
+impl FromIterator<u32> for UidSet {
+    fn from_iter<T: IntoIterator<Item = u32>>(uids: T) -> Self {
+        Self::of(uids.into_iter().map(|uid| (uid, uid)).collect())
+    }
+}
+
 impl fmt::Display for UidSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (first, last)) in self.0.iter().enumerate() {
@@ -158,6 +169,14 @@ mod tests {
 
     fn set(text: &str) -> UidSet {
         UidSet::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn single_uids_take_their_shortest_form() {
+        let text = |uids: &[u32]| uids.iter().copied().collect::<UidSet>().to_string();
+        assert_eq!(text(&[5, 1, 2, 3, 9, 2, 10]), "1:3,5,9:10");
+        assert_eq!(text(&[u32::MAX]), "4294967295");
+        assert_eq!(text(&[]), "");
     }
 
     #[test]
