@@ -39,11 +39,7 @@ pub(super) fn fetch(data: &[u8]) {
         for part in data.chunks(size) {
             for shown in scan.part(part) {
                 let (Shown::Uid(_, at) | Shown::Quoted(_, at)) = &shown;
-                let said = part.get(at.clone()).expect("it lies in the part");
-                if let Shown::Uid(uid, _) = shown {
-                    let digits = said.rsplit(|byte| !byte.is_ascii_digit()).next().and_then(super::text);
-                    assert_eq!(digits.and_then(|digits| digits.parse().ok()), Some(uid));
-                }
+                assert!(part.get(at.clone()).is_some(), "it lies in the part");
             }
             if part.ends_with(b"}") {
                 let _ = scan.literal();
