@@ -131,7 +131,8 @@ impl Audit {
         Head::read(&head, &mac)?;
         let (queue, waiting) = mpsc::channel(1024);
         let (progress, written) = watch::channel(0);
-        tokio::spawn(writer::run(store.clone(), clock.clone(), Arc::clone(&mac), waiting, progress));
+        let chain = writer::Chain::new(store.clone(), clock.clone(), Arc::clone(&mac));
+        tokio::spawn(writer::run(chain, waiting, progress));
         Ok(Self { store, clock, mac, queue, written, checkpointer: None })
     }
 

@@ -143,6 +143,24 @@ async fn au_02_a_changed_head_stops_all_recording() {
 }
 
 #[tokio::test]
+async fn two_writers_of_one_log_take_turns_in_batches_of_every_size() {
+    let log = Log::empty().await;
+    let key = Secret::<MacKey>::from_bytes(vec![3; 32]);
+    let other = Audit::start(log.audit.store.clone(), log.clock.clone(), &key).await.unwrap();
+    let mut last = 0;
+    for size in (1..=20).chain([1, 1, 300]) {
+        for audit in [&log.audit, &other, &other] {
+            let together = (0..size).map(|_| audit.record(event()));
+            let mut places = futures_util::future::try_join_all(together).await.unwrap();
+            places.sort_unstable();
+            assert_eq!(places, (last + 1..=last + size).collect::<Vec<_>>(), "{size} at once");
+            last += size;
+        }
+    }
+    assert_eq!(log.audit.verify().await.unwrap().events, last);
+}
+
+#[tokio::test]
 async fn au_08_an_export_is_verified_with_the_public_key_alone() {
     let log = Log::five().await;
     let (export, key) = (log.export().await, log.key());

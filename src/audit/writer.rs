@@ -7,9 +7,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::audit::record::Record;
 use crate::audit::{AuditError, Head};
 use crate::crypto::hash::Mac;
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::AuditEvent;
 use crate::store::sql::Statement;
+use crate::store::value::Value;
 use crate::store::{Store, sql};
 
 /// An event whose sender waits for it to be durable.
@@ -21,13 +22,7 @@ pub(in crate::audit) struct Waiting {
 
 const BATCH: usize = 256;
 
-pub(in crate::audit) async fn run(
-    store: Store,
-    clock: Clock,
-    mac: Arc<Mac>,
-    mut queue: mpsc::Receiver<Waiting>,
-    written: watch::Sender<i64>,
-) {
+pub(in crate::audit) async fn run(mut chain: Chain, mut queue: mpsc::Receiver<Waiting>, written: watch::Sender<i64>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         // Requests that are ready to run put their events in as well: one more in this transaction is one less to wait for the next.
@@ -37,7 +32,7 @@ pub(in crate::audit) async fn run(
         {
             batch.push(waiting);
         }
-        let outcome = append(&store, &clock, &mac, &batch).await;
+        let outcome = chain.append(&batch).await;
         if let Err(error) = &outcome {
             tracing::error!(%error, events = batch.len(), "audit events could not be written");
         }
@@ -52,26 +47,71 @@ pub(in crate::audit) async fn run(
     }
 }
 
-/// Appends the batch; gives the sequence number of its first record.
-async fn append(store: &Store, clock: &Clock, mac: &Mac, batch: &[Waiting]) -> Result<i64, AuditError> {
-    let mut tx = store.begin().await?;
-    // Locks the head, so that nodes take turns.
-    let row = tx.row(sql::HEAD_LOCK, &[]).await?.ok_or(AuditError::BadHead)?;
-    let mut head = Head::read(&row, mac)?;
-    let (first, now) = (head.seq + 1, clock.now());
-    let mut rest = batch;
-    while let Some((statement, rows)) = insert_for(rest.len()) {
-        let (together, later) = rest.split_at(rows);
-        let mut values = Vec::with_capacity(rows * COLUMNS);
-        for waiting in together {
-            let record = Record::unchained(&waiting.event, head.seq + 1, now);
-            head = Head { seq: record.seq, hash: record.chain(&head.hash, &mut values).to_vec() };
-        }
-        tx.execute_owned(statement, values).await?;
-        rest = later;
+/// The chain's end.
+pub(in crate::audit) struct Chain {
+    store: Store,
+    clock: Clock,
+    mac: Arc<Mac>,
+    /// The head as this node wrote it last.
+    known: Option<Head>,
+}
+
+impl Chain {
+    pub(in crate::audit) fn new(store: Store, clock: Clock, mac: Arc<Mac>) -> Self {
+        Self { store, clock, mac, known: None }
     }
-    tx.commit_with(sql::HEAD_SET, &head.to_values(mac)).await?;
-    Ok(first)
+
+    /// Appends the batch; gives the sequence number of its first record.
+    async fn append(&mut self, batch: &[Waiting]) -> Result<i64, AuditError> {
+        let new = match self.append_to_known(batch).await? {
+            Some(head) => head,
+            None => self.append_locked(batch).await?,
+        };
+        let last = self.known.insert(new).seq;
+        Ok(last + 1 - i64::try_from(batch.len()).unwrap_or_default())
+    }
+
+    /// Appends a small batch if the head is still what it was when this node last wrote it, which saves the way there to see. `None`:
+    /// another node has written since, or somebody has changed the head.
+    async fn append_to_known(&mut self, batch: &[Waiting]) -> Result<Option<Head>, AuditError> {
+        let Some(append) = sql::Append::of(batch.len()) else { return Ok(None) };
+        // Unknown until the database says what became of it.
+        let Some(old) = self.known.take() else { return Ok(None) };
+        let (new, mut values) = old.chained(batch, self.clock.now());
+        values.extend(new.to_values(&self.mac));
+        values.extend(old.to_values(&self.mac));
+        Ok(self.store.append(append, values).await?.then_some(new))
+    }
+
+    async fn append_locked(&mut self, batch: &[Waiting]) -> Result<Head, AuditError> {
+        let mut tx = self.store.begin().await?;
+        // Locks the head, so that nodes take turns.
+        let row = tx.row(sql::HEAD_LOCK, &[]).await?.ok_or(AuditError::BadHead)?;
+        let (mut head, now) = (Head::read(&row, &self.mac)?, self.clock.now());
+        let mut rest = batch;
+        while let Some((statement, rows)) = insert_for(rest.len()) {
+            let (together, later) = rest.split_at(rows);
+            let (new, values) = head.chained(together, now);
+            tx.execute_owned(statement, values).await?;
+            (head, rest) = (new, later);
+        }
+        tx.commit_with(sql::HEAD_SET, &head.to_values(&self.mac)).await?;
+        Ok(head)
+    }
+}
+
+impl Head {
+    /// The head after these events, and the columns of their records.
+    fn chained(&self, events: &[Waiting], now: Timestamp) -> (Self, Vec<Value>) {
+        // With room for two heads.
+        let mut values = Vec::with_capacity(events.len() * COLUMNS + 6);
+        let mut head = Self { seq: self.seq, hash: self.hash.clone() };
+        for waiting in events {
+            let record = Record::unchained(&waiting.event, head.seq + 1, now);
+            head = Self { seq: record.seq, hash: record.chain(&head.hash, &mut values).to_vec() };
+        }
+        (head, values)
+    }
 }
 
 /// The columns of a record.

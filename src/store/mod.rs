@@ -19,7 +19,7 @@ use sqlx::{Executor, PgPool, Postgres, SqlSafeStr, Transaction};
 
 use crate::domain::fault::{Classify, Fault};
 use crate::store::readers::Readers;
-use crate::store::sql::Statement;
+use crate::store::sql::{Append, Statement};
 use crate::store::value::{Inner, Row, Value};
 use crate::store::writer::{SqliteTx, Writer};
 
@@ -91,13 +91,13 @@ enum Begun {
 
 macro_rules! bound {
     ($statement:expr, $args:expr) => {
-        bound_owned!($statement, $args.iter().cloned())
+        bound_owned!($statement.text(), $args.iter().cloned())
     };
 }
 
 macro_rules! bound_owned {
-    ($statement:expr, $args:expr) => {{
-        let mut query = sqlx::query($statement.text());
+    ($text:expr, $args:expr) => {{
+        let mut query = sqlx::query($text);
         for value in $args {
             query = match value {
                 Value::Int(value) => query.bind(value),
@@ -193,6 +193,15 @@ impl Store {
         }))
     }
 
+    /// Puts records at the end of the audit chain and makes them durable; `false`, with nothing done, when its head is another one.
+    pub async fn append(&self, append: Append, args: Vec<Value>) -> Result<bool, StoreError> {
+        let added = match &self.0 {
+            Pools::Sqlite { write, .. } => write.begin().await?.whole(append.sqlite(), args).await?,
+            Pools::Postgres(pool) => bound_owned!(append.postgres(), args).execute(pool).await?.rows_affected(),
+        };
+        Ok(added > 0)
+    }
+
     /// The counter that every change of policy moves.
     pub async fn policy_epoch(&self) -> Result<i64, StoreError> {
         self.row(sql::PING, &[]).await?.map_or(Ok(0), |row| row.int(0))
@@ -238,7 +247,7 @@ impl Tx {
     pub async fn execute_owned(&mut self, statement: Statement, args: Vec<Value>) -> Result<u64, StoreError> {
         Ok(match &mut self.0 {
             Begun::Sqlite(tx) => tx.run(statement, args).await?.1,
-            Begun::Postgres(tx) => bound_owned!(statement, args).execute(&mut **tx).await?.rows_affected(),
+            Begun::Postgres(tx) => bound_owned!(statement.text(), args).execute(&mut **tx).await?.rows_affected(),
         })
     }
 

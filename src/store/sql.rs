@@ -40,6 +40,45 @@ macro_rules! statements {
     };
 }
 
+/// Records that are put at the end of the audit chain in one way to the database, for which each engine has its own words. Nothing is
+/// written unless the head is what the caller takes it for: see [`Append::of`].
+#[derive(Clone, Copy, Debug)]
+pub struct Append {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+impl Append {
+    /// For so many records, 1 to 8. The values are those of the records as in `EVENT_ADD`, then place, hash and MAC of the head that
+    /// will be, then those of the one that is.
+    pub fn of(records: usize) -> Option<Self> {
+        APPENDS.get(records.checked_sub(1)?).copied()
+    }
+
+    pub(in crate::store) fn sqlite(self) -> &'static str {
+        self.sqlite
+    }
+
+    pub(in crate::store) fn postgres(self) -> &'static str {
+        self.postgres
+    }
+}
+
+macro_rules! append {
+    ($($head:literal)*; $row:expr $(, $more:expr)*) => {
+        Append {
+            sqlite: concat!("BEGIN IMMEDIATE; ", append!(@head $($head)*), "; INSERT INTO audit_events (", events!(),
+                ") SELECT * FROM (VALUES ", $row $(, ", ", $more)*, ") WHERE changes() = 1; COMMIT"),
+            postgres: concat!("WITH moved AS (", append!(@head $($head)*), " RETURNING 1) INSERT INTO audit_events (", events!(),
+                ") SELECT added.* FROM moved, (VALUES ", $row $(, ", ", $more)*, ") AS added"),
+        }
+    };
+    (@head $seq:literal $hash:literal $mac:literal $old_seq:literal $old_hash:literal $old_mac:literal) => {
+        concat!("UPDATE audit_head SET seq = ", $seq, ", hash = ", $hash, ", mac = ", $mac,
+            " WHERE id = 1 AND seq = ", $old_seq, " AND hash = ", $old_hash, " AND mac = ", $old_mac)
+    };
+}
+
 macro_rules! operators {
     () => {
         "id, name, role, status, token_digest, expires_at, created_at, mac"
@@ -113,6 +152,22 @@ macro_rules! signing_keys {
         "kid, alg, kek_id, wrapped_dek, sealed, created_at, active_from, retires_at, revoked_at, mac"
     };
 }
+
+#[rustfmt::skip]
+const APPENDS: [Append; 8] = [
+    append!("$15" "$16" "$17" "$18" "$19" "$20"; event_row!(1)),
+    append!("$29" "$30" "$31" "$32" "$33" "$34"; event_row!(1), event_row!(2)),
+    append!("$43" "$44" "$45" "$46" "$47" "$48"; event_row!(1), event_row!(2), event_row!(3)),
+    append!("$57" "$58" "$59" "$60" "$61" "$62"; event_row!(1), event_row!(2), event_row!(3), event_row!(4)),
+    append!("$71" "$72" "$73" "$74" "$75" "$76";
+        event_row!(1), event_row!(2), event_row!(3), event_row!(4), event_row!(5)),
+    append!("$85" "$86" "$87" "$88" "$89" "$90";
+        event_row!(1), event_row!(2), event_row!(3), event_row!(4), event_row!(5), event_row!(6)),
+    append!("$99" "$100" "$101" "$102" "$103" "$104";
+        event_row!(1), event_row!(2), event_row!(3), event_row!(4), event_row!(5), event_row!(6), event_row!(7)),
+    append!("$113" "$114" "$115" "$116" "$117" "$118";
+        event_row!(1), event_row!(2), event_row!(3), event_row!(4), event_row!(5), event_row!(6), event_row!(7), event_row!(8)),
+];
 
 statements! {
     PING = "SELECT value FROM counters WHERE name = 'policy_epoch'";

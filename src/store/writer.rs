@@ -136,6 +136,17 @@ impl SqliteTx {
         Ok(done.touched.first().copied().unwrap_or_default())
     }
 
+    /// Runs all of a transaction in one way; says how many rows its last statement before the COMMIT touched.
+    pub(in crate::store) async fn whole(
+        mut self,
+        text: &'static str,
+        args: impl IntoIterator<Item = Value>,
+    ) -> Result<u64, sqlx::Error> {
+        let done = self.cross(bind(text, args)).await?;
+        self.state = State::Outside;
+        Ok(done.touched.iter().rev().nth(1).copied().unwrap_or_default())
+    }
+
     /// Runs what begins or ends the transaction: until it has been done, nobody knows on which side the connection is.
     async fn cross(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Done, sqlx::Error> {
         self.state = State::Unclear;
