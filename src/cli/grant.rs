@@ -51,24 +51,8 @@ pub(super) struct NewGrant {
     /// backup, archive, restore, marketing, helpdesk or full
     #[arg(long, required_unless_present = "scope", conflicts_with = "scope")]
     preset: Option<String>,
-    /// A scope; may be repeated
-    #[arg(long)]
-    scope: Vec<String>,
-    /// A folder, or FOLDER/* for everything below; may be repeated
-    #[arg(long)]
-    folder: Vec<String>,
-    /// An address or @domain that mail may come from; may be repeated
-    #[arg(long)]
-    sender: Vec<String>,
-    /// An address or @domain that mail may go to; may be repeated
-    #[arg(long)]
-    recipient: Vec<String>,
-    /// A network that the tool may come from; may be repeated
-    #[arg(long)]
-    network: Vec<String>,
-    /// imap, smtp or pop3; may be repeated
-    #[arg(long)]
-    protocol: Vec<String>,
+    #[command(flatten)]
+    lists: Lists,
     /// OAUTHBEARER, XOAUTH2, PLAIN or LOGIN: how a token may be presented at the mail doors; may be repeated
     #[arg(long, value_parser = mechanism)]
     mechanism: Vec<Mechanism>,
@@ -98,6 +82,29 @@ pub(super) struct NewGrant {
     /// When it ends by itself, RFC 3339
     #[arg(long)]
     expires: Option<String>,
+}
+
+/// What `grant widen` can add to.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Lists {
+    /// A scope; may be repeated
+    #[arg(long)]
+    pub(super) scope: Vec<String>,
+    /// A folder, or FOLDER/* for everything below; may be repeated
+    #[arg(long)]
+    pub(super) folder: Vec<String>,
+    /// An address or @domain that mail may come from; may be repeated
+    #[arg(long)]
+    pub(super) sender: Vec<String>,
+    /// An address or @domain that mail may go to; may be repeated
+    #[arg(long)]
+    pub(super) recipient: Vec<String>,
+    /// A network that the tool may come from; may be repeated
+    #[arg(long)]
+    pub(super) network: Vec<String>,
+    /// imap, smtp or pop3; may be repeated
+    #[arg(long)]
+    pub(super) protocol: Vec<String>,
 }
 
 impl Grant {
@@ -143,16 +150,10 @@ impl NewGrant {
                 note(&format!("{name}: {}", preset.caution()));
                 preset.scopes().to_string()
             }
-            None => self.scope.join(" "),
+            None => self.lists.scope.join(" "),
         };
         let mut bounds = Map::new();
-        for (name, list) in [
-            ("folders", &self.folder),
-            ("senders", &self.sender),
-            ("recipients", &self.recipient),
-            ("networks", &self.network),
-            ("protocols", &self.protocol),
-        ] {
+        for (name, list) in self.lists.bounds() {
             if !list.is_empty() {
                 bounds.insert(name.to_owned(), json!(list));
             }
@@ -177,6 +178,19 @@ impl NewGrant {
             "client": self.client, "mailbox": self.mailbox, "scope": scope, "bounds": bounds,
             "token_ttl_secs": self.token_ttl, "session_ttl_secs": self.session_ttl, "expires_at": self.expires,
         }))
+    }
+}
+
+impl Lists {
+    /// The bounds among them, by name.
+    pub(super) fn bounds(&self) -> [(&'static str, &Vec<String>); 5] {
+        [
+            ("folders", &self.folder),
+            ("senders", &self.sender),
+            ("recipients", &self.recipient),
+            ("networks", &self.network),
+            ("protocols", &self.protocol),
+        ]
     }
 }
 

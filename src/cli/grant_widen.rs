@@ -7,32 +7,18 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::api::Api;
 use crate::cli::budget::{self, Limit};
+use crate::cli::grant::Lists;
 use crate::cli::manage::segment;
 use crate::domain::budget::OnExhausted;
 
 /// Entries to add.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
+#[command(mut_arg("network", |arg| arg.help("A network or address that the tool may come from; may be repeated")))]
 pub(super) struct Widen {
     /// The grant's id
     id: String,
-    /// A scope; may be repeated
-    #[arg(long)]
-    scope: Vec<String>,
-    /// A folder, or FOLDER/* for everything below; may be repeated
-    #[arg(long)]
-    folder: Vec<String>,
-    /// An address or @domain that mail may come from; may be repeated
-    #[arg(long)]
-    sender: Vec<String>,
-    /// An address or @domain that mail may go to; may be repeated
-    #[arg(long)]
-    recipient: Vec<String>,
-    /// A network or address that the tool may come from; may be repeated
-    #[arg(long)]
-    network: Vec<String>,
-    /// imap, smtp or pop3; may be repeated
-    #[arg(long)]
-    protocol: Vec<String>,
+    #[command(flatten)]
+    lists: Lists,
     /// A SASL mechanism; may be repeated
     #[arg(long)]
     mechanism: Vec<String>,
@@ -53,15 +39,9 @@ impl Widen {
 
     fn terms(&self, grant: &Value) -> anyhow::Result<Value> {
         let mut bounds = grant.get("bounds").and_then(Value::as_object).cloned().unwrap_or_default();
-        let networks: Vec<String> = self.network.iter().map(|text| network(text)).collect();
-        for (name, more) in [
-            ("folders", &self.folder),
-            ("senders", &self.sender),
-            ("recipients", &self.recipient),
-            ("networks", &networks),
-            ("protocols", &self.protocol),
-            ("mechanisms", &self.mechanism),
-        ] {
+        let network = self.lists.network.iter().map(|text| network(text)).collect();
+        let lists = Lists { network, ..self.lists.clone() };
+        for (name, more) in lists.bounds().into_iter().chain([("mechanisms", &self.mechanism)]) {
             if !more.is_empty() {
                 add(&mut bounds, name, more)?;
             }
@@ -70,8 +50,8 @@ impl Widen {
             raise(&mut bounds, *limit)?;
         }
         let given = grant.get("scope").and_then(Value::as_str).unwrap_or_default();
-        let scope: Vec<&str> = given.split(' ').chain(self.scope.iter().map(String::as_str)).collect();
-        let nothing = self.scope.is_empty() && Some(&bounds) == grant.get("bounds").and_then(Value::as_object);
+        let scope: Vec<&str> = given.split(' ').chain(self.lists.scope.iter().map(String::as_str)).collect();
+        let nothing = self.lists.scope.is_empty() && Some(&bounds) == grant.get("bounds").and_then(Value::as_object);
         ensure!(
             !nothing,
             "say what to add: --scope, --folder, --sender, --recipient, --network, --protocol, --mechanism or --budget"
@@ -134,22 +114,11 @@ fn network(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::Widen;
+    use super::{Lists, Widen};
     use crate::cli::budget::limit;
 
-    fn widen() -> Widen {
-        let none = Vec::new;
-        Widen {
-            id: "gra_1".to_owned(),
-            scope: none(),
-            folder: none(),
-            sender: none(),
-            recipient: none(),
-            network: none(),
-            protocol: none(),
-            mechanism: none(),
-            budget: Vec::new(),
-        }
+    fn widen(lists: Lists) -> Widen {
+        Widen { lists, ..Widen::default() }
     }
 
     #[test]
@@ -158,21 +127,21 @@ mod tests {
             "scope": "mail.read", "bounds": { "folders": ["INBOX"], "networks": ["10.0.0.0/8"] },
             "token_ttl_secs": 60, "session_ttl_secs": 0, "expires_at": null,
         });
-        let more = Widen {
+        let more = widen(Lists {
             scope: vec!["mail.flag".to_owned()],
             folder: vec!["INBOX".to_owned(), "Archive".to_owned()],
             network: vec!["192.0.2.7".to_owned()],
-            ..widen()
-        };
+            ..Lists::default()
+        });
         let expected = json!({
             "scope": "mail.read mail.flag",
             "bounds": { "folders": ["INBOX", "Archive"], "networks": ["10.0.0.0/8", "192.0.2.7/32"] },
             "token_ttl_secs": 60, "session_ttl_secs": 0, "expires_at": null,
         });
         assert_eq!(more.terms(&grant).unwrap(), expected);
-        let narrows = Widen { recipient: vec!["a@x.test".to_owned()], ..widen() };
+        let narrows = widen(Lists { recipient: vec!["a@x.test".to_owned()], ..Lists::default() });
         assert!(narrows.terms(&grant).is_err(), "no list of recipients is no limit");
-        assert!(widen().terms(&grant).is_err(), "nothing to add");
+        assert!(Widen::default().terms(&grant).is_err(), "nothing to add");
     }
 
     #[test]
@@ -184,7 +153,7 @@ mod tests {
         });
         let more = |budgets: &[&str]| {
             let budget = budgets.iter().map(|text| limit(text).unwrap()).collect();
-            let terms = Widen { budget, ..widen() }.terms(&grant);
+            let terms = Widen { budget, ..Widen::default() }.terms(&grant);
             terms.ok().map(|terms| terms["bounds"]["budgets"].clone())
         };
         let expected = json!({ "recipients": { "hour": 10, "day": 9 }, "sessions": 3, "on_exhausted": "answer" });

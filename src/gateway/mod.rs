@@ -1,7 +1,8 @@
-//! The mail listeners: a tool's connection from accept to end. What each protocol says is in its own folder; who may come in,
-//! what is leased and what is recorded is the same for all and lies in [`gatekeeper`].
+//! The mail listeners: a tool's connection from accept to end. What each protocol says is in its own folder; how a login goes is the
+//! same for all and lies in `door`; who may come in, what is leased and what is recorded lies in [`gatekeeper`].
 
 mod client_certificate;
+mod door;
 pub mod gatekeeper;
 pub mod imap;
 pub mod listener;

@@ -31,6 +31,11 @@ pub fn decode(line: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, SaslError> {
     from_base64(line).map(zeroize::Zeroizing::new).ok_or(SaslError)
 }
 
+/// Decodes the initial response of a command line, where `=` is an empty one (RFC 4954 section 4).
+pub fn initial(text: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, SaslError> {
+    if text == "=" { Ok(zeroize::Zeroizing::default()) } else { decode(text.as_bytes()) }
+}
+
 /// Reads the one response of PLAIN, XOAUTH2 or OAUTHBEARER. (LOGIN has two; see [`login`].)
 pub fn parse(mechanism: Mechanism, response: &[u8]) -> Result<Attempt, SaslError> {
     match mechanism {

@@ -22,13 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::fault::Fault;
 use crate::domain::session::EndReason;
+use crate::gateway::door;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
 use crate::gateway::imap::session::Desk;
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
 use crate::upstream::wire::{Wire, WireError};
-
-/// How long a connection may take until it is authenticated (GW-09).
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a conversation ended.
 #[derive(Debug)]
@@ -100,11 +98,7 @@ pub async fn serve(
     let desk = {
         // In a box that goes before the session begins: what a login needs is not held through hours of work.
         let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
-        let outcome = tokio::select! {
-            outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome,
-            () = shutdown.cancelled() => return,
-        };
-        let Ok(Some((client, session, upstream))) = outcome else { return };
+        let Some((client, session, upstream)) = door::in_time(login, &shutdown).await else { return };
         Desk::new(gatekeeper, client, session, upstream)
     };
     session::run(desk, shutdown).await;

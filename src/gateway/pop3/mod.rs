@@ -16,12 +16,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::fault::Fault;
+use crate::gateway::door;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
 use crate::upstream::wire::{Wire, WireError};
 
-/// How long a connection may take until it is authenticated (GW-09).
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a tool may think between two commands. RFC 1939 section 3 asks for 10 minutes at least.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
@@ -68,12 +67,8 @@ pub async fn serve(
     mode: ListenerMode,
     shutdown: CancellationToken,
 ) {
-    let login = tokio::time::timeout(LOGIN_TIMEOUT, auth::login(&gatekeeper, Wire::new(stream), peer, mode));
-    let outcome = tokio::select! {
-        outcome = login => outcome,
-        () = shutdown.cancelled() => return,
-    };
-    let Ok(Some((client, session))) = outcome else { return };
+    let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
+    let Some((client, session)) = door::in_time(login, &shutdown).await else { return };
     session::run(gatekeeper, client, session, shutdown).await;
 }
 

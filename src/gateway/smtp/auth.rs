@@ -1,8 +1,7 @@
 //! Before login: EHLO, STARTTLS, AUTH (RFC 4954).
 
-use tokio_rustls::TlsAcceptor;
-
 use crate::domain::session::Protocol;
+use crate::gateway::door::{Door, Shell, Step};
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::smtp::{End, refusal_reply, say_goodbye};
 use crate::gateway::stream::{ListenerMode, Peer};
@@ -10,23 +9,21 @@ use crate::protocol::sasl::{self, Attempt, Mechanism};
 use crate::protocol::smtp::verb;
 use crate::upstream::wire::Wire;
 
-/// How many failed logins, and how many bad commands, one connection may make.
-const MAX_FAILURES: u32 = 3;
-const MAX_BAD: u32 = 10;
+/// What SMTP says at its door.
+#[derive(Default)]
+struct Smtp;
 
-struct Door<'a> {
-    gatekeeper: &'a Gatekeeper,
-    client: Wire,
-    peer: Peer,
-    mode: ListenerMode,
-    failed_logins: u32,
-    bad: u32,
-}
+impl Shell for Smtp {
+    type Inside = Session;
+    type End = End;
+    const PROTOCOL: Protocol = Protocol::Smtp;
+    const CHALLENGE: &'static str = "334";
+    const MAX_BAD: u32 = 10;
+    const BAD: &'static str = "bad commands";
 
-enum Step {
-    Next,
-    StartTls,
-    In(Box<Session>),
+    fn too_many(what: &str) -> End {
+        End::Say(format!("421 4.7.0 too many {what}"))
+    }
 }
 
 pub(super) async fn login(
@@ -35,8 +32,8 @@ pub(super) async fn login(
     peer: Peer,
     mode: ListenerMode,
 ) -> Option<(Wire, Session)> {
-    let mut door = Door { gatekeeper, client, peer, mode, failed_logins: 0, bad: 0 };
-    door.client.send(format!("220 {} ESMTP\r\n", gatekeeper.hostname()).as_bytes()).await.ok()?;
+    let mut door = Door::<Smtp>::new(gatekeeper, client, peer, mode);
+    door.answer(&format!("220 {} ESMTP", gatekeeper.hostname())).await.ok()?;
     loop {
         match door.step().await {
             Ok(Step::Next) => (),
@@ -73,17 +70,8 @@ pub(super) fn ehlo(gatekeeper: &Gatekeeper, is_encrypted: bool) -> String {
         .collect()
 }
 
-impl Door<'_> {
-    fn is_encrypted(&self) -> bool {
-        matches!(self.mode, ListenerMode::ImplicitTls)
-    }
-
-    async fn answer(&mut self, text: &str) -> Result<Step, End> {
-        self.client.send(format!("{text}\r\n").as_bytes()).await?;
-        Ok(Step::Next)
-    }
-
-    async fn step(&mut self) -> Result<Step, End> {
+impl Door<'_, Smtp> {
+    async fn step(&mut self) -> Result<Step<Session>, End> {
         let line = zeroize::Zeroizing::new(self.client.line(sasl::MAX_LINE).await?);
         let Some((verb, rest)) = verb(&line) else { return self.bad("500 5.5.2 command not understood").await };
         match verb.as_str() {
@@ -108,90 +96,27 @@ impl Door<'_> {
         }
     }
 
-    async fn bad(&mut self, text: &str) -> Result<Step, End> {
-        self.bad += 1;
-        if self.bad >= MAX_BAD {
-            Err(End::Say("421 4.7.0 too many bad commands".to_owned()))
-        } else {
-            self.answer(text).await
-        }
-    }
-
-    async fn auth(&mut self, rest: &str) -> Result<Step, End> {
+    async fn auth(&mut self, rest: &str) -> Result<Step<Session>, End> {
         let (name, initial) = rest.split_once(' ').map_or((rest, None), |(name, initial)| (name, Some(initial)));
         let Some(mechanism) = Mechanism::parse(name) else { return self.bad("504 5.5.4 unknown mechanism").await };
         if !self.is_encrypted() && (initial.is_none() || mechanism == Mechanism::Login) {
             // Nothing more that is secret is asked for; the first message of LOGIN is but the user name.
             return self.answer("538 5.7.11 use STARTTLS first").await;
         }
-        let first = match initial {
-            Some("=") => Some(zeroize::Zeroizing::new(Vec::new())),
-            Some(text) => sasl::decode(text.as_bytes()).ok(),
-            None if mechanism == Mechanism::Login => self.response("VXNlcm5hbWU6").await?,
-            None => self.response("").await?,
-        };
-        let Some(first) = first else { return self.malformed().await };
-        let attempt = if mechanism == Mechanism::Login {
-            let Some(password) = self.response("UGFzc3dvcmQ6").await? else { return self.malformed().await };
-            sasl::login(&first, &password)
-        } else {
-            sasl::parse(mechanism, &first)
-        };
-        self.attempt(attempt.ok(), mechanism).await
-    }
-
-    async fn response(&mut self, challenge: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, End> {
-        self.client.send(format!("334 {challenge}\r\n").as_bytes()).await?;
-        let line = zeroize::Zeroizing::new(self.client.line(sasl::MAX_LINE).await?);
-        Ok(sasl::decode(&line).ok())
-    }
-
-    async fn malformed(&mut self) -> Result<Step, End> {
-        self.failed_logins += 1;
-        if self.failed_logins >= MAX_FAILURES {
-            return Err(End::Say("421 4.7.0 too many failed logins".to_owned()));
+        match self.exchange(mechanism, initial.map(sasl::initial)).await? {
+            Some(attempt) => self.attempt(attempt.ok(), mechanism).await,
+            None => self.cancelled("501 5.5.2 authentication cancelled or malformed").await,
         }
-        self.answer("501 5.5.2 authentication cancelled or malformed").await
     }
 
-    async fn attempt(&mut self, attempt: Option<Attempt>, mechanism: Mechanism) -> Result<Step, End> {
-        if !self.is_encrypted() {
-            if let Some(attempt) = &attempt {
-                self.gatekeeper.exposed(&attempt.token, self.peer.address).await;
-            }
-            return self.answer("538 5.7.11 use STARTTLS first; what you sent is known to others now").await;
-        }
-        let outcome = match &attempt {
-            Some(attempt) => self.gatekeeper.admit(attempt, Protocol::Smtp, &self.peer).await,
-            None => Err(self.gatekeeper.unread(Some(mechanism), Protocol::Smtp, &self.peer).await),
-        };
-        let refusal = match outcome {
-            Ok(session) => {
+    async fn attempt(&mut self, attempt: Option<Attempt>, mechanism: Mechanism) -> Result<Step<Session>, End> {
+        match self.admit(attempt, Some(mechanism)).await {
+            Some(Ok(session)) => {
                 self.answer("235 2.7.0 authenticated").await?;
-                return Ok(Step::In(Box::new(session)));
+                Ok(Step::In(Box::new(session)))
             }
-            Err(refusal) => refusal,
-        };
-        self.failed_logins += 1;
-        if mechanism.has_failure_challenge() {
-            // RFC 7628 section 3.2.3: the client answers the challenge, whatever with, and then hears the outcome.
-            self.client.send(format!("334 {}\r\n", sasl::failure_challenge(mechanism)).as_bytes()).await?;
-            self.client.line(sasl::MAX_LINE).await?;
+            Some(Err(refusal)) => self.refuse(Some(mechanism), &refusal_reply(&refusal, true)).await,
+            None => self.answer("538 5.7.11 use STARTTLS first; what you sent is known to others now").await,
         }
-        self.answer(&refusal_reply(&refusal, true)).await?;
-        if self.failed_logins >= MAX_FAILURES {
-            return Err(End::Say("421 4.7.0 too many failed logins".to_owned()));
-        }
-        // Each failure costs more time than the one before.
-        tokio::time::sleep(std::time::Duration::from_millis(250 << self.failed_logins)).await;
-        Ok(Step::Next)
-    }
-
-    async fn start_tls(self) -> Option<Self> {
-        let ListenerMode::StartTls(config) = &self.mode else { return None };
-        let acceptor = TlsAcceptor::from(std::sync::Arc::clone(config));
-        let tls = acceptor.accept(self.client.into_stream()).await.ok()?;
-        let peer = self.peer.behind(&tls);
-        Some(Self { client: Wire::new(Box::new(tls)), peer, mode: ListenerMode::ImplicitTls, ..self })
     }
 }

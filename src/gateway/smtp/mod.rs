@@ -11,12 +11,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::fault::Fault;
+use crate::gateway::door;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal};
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
 use crate::upstream::wire::{Wire, WireError};
 
-/// How long a connection may take until it is authenticated.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest command line; authentication lines may be longer (clients differ, tokens are long).
 const MAX_LINE: usize = 2048;
 /// How long a tool may think between two lines (RFC 5321 section 4.5.3.2.7).
@@ -74,11 +73,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
-    let outcome = tokio::select! {
-        outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome,
-        () = shutdown.cancelled() => return,
-    };
-    let Ok(Some((client, session))) = outcome else { return };
+    let Some((client, session)) = door::in_time(login, &shutdown).await else { return };
     session::run(gatekeeper, client, session, shutdown).await;
 }
 
