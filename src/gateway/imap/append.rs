@@ -47,6 +47,7 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
             return desk.deny(tag, &denial).await;
         }
     }
+    desk.session.goes_on();
     let ours = desk.tag();
     let waits = !desk.has_literal_plus();
     let fragments =

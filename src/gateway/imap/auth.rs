@@ -231,6 +231,11 @@ impl Door<'_> {
                     }
                 }
             }
+            Err(refusal) if refusal.is_last => {
+                // A failure challenge would say that the token is bad.
+                self.answer(&format!("{tag} NO {}", refusal_text(&refusal))).await?;
+                return Err(End::Bye(refusal.text));
+            }
             Err(refusal) => refusal,
         };
         self.failed_logins += 1;

@@ -72,7 +72,7 @@ pub(super) async fn run(mut desk: Box<Desk>, shutdown: CancellationToken) {
         }
     };
     let (end, reason) = tokio::select! {
-        end = desk.work() => (end, "tool"),
+        end = desk.work() => (end, desk.session.own_end()),
         reason = told => {
             let reason = reason.unwrap_or(EndReason::Killed);
             (End::Bye(last_word(reason).to_owned()), reason.as_str())
@@ -120,6 +120,9 @@ impl Desk {
             };
             if let Err(end) = outcome {
                 return end;
+            }
+            if self.session.is_worn_out() {
+                return End::Bye("[LIMIT] too many refused commands in a row".to_owned());
             }
         }
     }
@@ -278,6 +281,7 @@ impl Desk {
 
     /// Sends a permitted command and relays its answer.
     pub(super) async fn relay(&mut self, tag: &str, permit: Permit<Request>) -> Result<(), End> {
+        self.session.goes_on();
         let mut request = permit.into_inner();
         self.wake.is_changed |= extension::is_lasting(&request);
         self.enabled.note(&request);

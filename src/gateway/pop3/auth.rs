@@ -178,6 +178,8 @@ impl Door<'_> {
         };
         let refusal = match outcome {
             Ok(session) => return Ok(Step::In(Box::new(session))),
+            // A failure challenge would say that the token is bad.
+            Err(refusal) if refusal.is_last => return Err(End::Say(refusal_reply(&refusal))),
             Err(refusal) => refusal,
         };
         self.failed_logins += 1;

@@ -46,7 +46,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         }
     };
     let (end, reason) = tokio::select! {
-        end = desk.work() => (end, "tool"),
+        end = desk.work() => (end, desk.session.own_end()),
         reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
         () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
@@ -92,6 +92,9 @@ impl Desk {
                     self.gatekeeper.part_with_imap(maildrop.into_connection(), true).await;
                 }
                 return end;
+            }
+            if self.session.is_worn_out() {
+                return End::Say("-ERR [SYS/PERM] too many refused commands in a row".to_owned());
             }
         }
     }
@@ -185,6 +188,7 @@ impl Desk {
         let command = permit.into_inner();
         let number = match command {
             Command::Stat => {
+                self.session.goes_on();
                 let (count, octets) = maildrop.stat();
                 return self.answer(&format!("+OK {count} {octets}")).await;
             }
@@ -201,6 +205,7 @@ impl Desk {
             }
             Err(refusal) => return self.answer(&refusal_reply(&refusal)).await,
         }
+        self.session.goes_on();
         let done = self.do_to(maildrop, command, number, message).await;
         match budget::end(self).await {
             Ok(()) => done,
@@ -233,6 +238,7 @@ impl Desk {
 
     /// A line for each message.
     async fn list(&mut self, maildrop: &mut Maildrop, command: Command) -> Result<(), End> {
+        self.session.goes_on();
         self.mid_response = true;
         self.client.queue(b"+OK\r\n").await?;
         for (number, message) in maildrop.left() {

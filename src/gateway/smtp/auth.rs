@@ -170,6 +170,8 @@ impl Door<'_> {
                 self.answer("235 2.7.0 authenticated").await?;
                 return Ok(Step::In(Box::new(session)));
             }
+            // A failure challenge would say that the token is bad.
+            Err(refusal) if refusal.is_last => return Err(End::Say(refusal_reply(&refusal, true))),
             Err(refusal) => refusal,
         };
         self.failed_logins += 1;
