@@ -13,6 +13,7 @@ mod client_assertion;
 mod client_authentication;
 mod client_secrets;
 mod crash;
+mod database_lost;
 mod day_of_idle;
 mod dev_flow;
 mod dpop;

@@ -49,6 +49,10 @@ impl Gatekeeper {
         if let Some(refusal) = self.slowed(source) {
             return Err(refusal);
         }
+        // Without waiting for a database that does not answer.
+        if !self.0.registry.freshness().is_fresh() {
+            return Err(Refusal::of(Fault::Unavailable));
+        }
         let outcome = match self.examine(attempt, protocol, peer).await {
             Ok((claims, admitted)) => self.let_in(attempt, protocol, peer, &claims, admitted).await,
             Err(doubt) => Err(doubt),
@@ -211,9 +215,9 @@ impl Gatekeeper {
         }
         let rights =
             Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
-        let freezes = self.0.registry.freeze_board().clone();
+        let (freezes, freshness) = (self.0.registry.freeze_board().clone(), self.0.registry.freshness().clone());
         let (purse, denials) = (Purse::of(&rights.bounds), Denials::default());
-        Ok(Session { info, mailbox: admitted.mailbox, rights, purse, seat, handle, freezes, had: Had::default(), denials })
+        Ok(Session { info, mailbox: admitted.mailbox, rights, purse, seat, handle, freezes, freshness, had: Had::default(), denials })
     }
 
     /// A place among the sessions that the grant lets be at a time, where it says how many.

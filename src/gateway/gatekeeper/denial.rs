@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::domain::address::MailAddress;
 use crate::domain::event::{AuditEvent, EventCode, Outcome};
+use crate::domain::fault::Fault;
 use crate::domain::id::VerdictId;
 use crate::domain::privacy::RecipientDetail;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
@@ -44,8 +45,11 @@ impl Session {
 }
 
 impl Gatekeeper {
-    /// Records a denial and gives it a verdict id, by which `grant explain` finds it.
+    /// Records a denial and gives it a verdict id, by which `grant explain` finds it. What could not be judged gets neither.
     pub async fn deny(&self, session: &Session, denial: &Denial) -> Result<VerdictId, Refusal> {
+        if denial.rule == Denial::UNPROVEN {
+            return Err(Refusal { text: denial.text.clone(), ..Refusal::of(Fault::Unavailable) });
+        }
         let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
         let mut event = self
             .session_event(&session.info, EventCode::CommandDenied, Outcome::Denied)

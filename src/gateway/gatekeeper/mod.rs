@@ -35,7 +35,7 @@ use crate::gateway::gatekeeper::slow::Failures;
 use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{self, Denial, Rights};
-use crate::registry::{FreezeBoard, Purse, Registry, Seat, SessionHandle};
+use crate::registry::{FreezeBoard, Freshness, Purse, Registry, Seat, SessionHandle};
 use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
@@ -107,6 +107,7 @@ pub struct Session {
     seat: Option<Seat>,
     handle: SessionHandle,
     freezes: FreezeBoard,
+    freshness: Freshness,
     /// What connections to the upstream it had.
     had: Had,
     denials: Denials,
@@ -128,8 +129,11 @@ impl Session {
         &self.rights.bounds
     }
 
-    /// Decides by what it may do at this moment: its rights, or what a freeze leaves of them.
+    /// Decides by what it may do at this moment: its rights, or what a freeze leaves of them; nothing, when that is not known.
     pub fn judge<T>(&self, decide: impl FnOnce(&Rights) -> Result<T, Denial>) -> Result<T, Denial> {
+        if !self.freshness.is_fresh() {
+            return Err(Denial::unproven());
+        }
         match self.freezes.stopping(Act::Change, &self.info) {
             Some(freeze) => policy::while_frozen(&self.rights, &freeze.id, decide),
             None => decide(&self.rights),

@@ -85,6 +85,7 @@ fn last_word(reason: EndReason) -> &'static str {
         EndReason::Killed | EndReason::Revoked => "[CONTACTADMIN] access revoked",
         EndReason::Frozen => "[CONTACTADMIN] access is frozen for now",
         EndReason::Expired => "[EXPIRED] session time is over, log in again",
+        EndReason::Unproven => "[UNAVAILABLE] access cannot be checked at the moment, reconnect later",
         EndReason::Shutdown => "[UNAVAILABLE] the service is stopping, reconnect",
     }
 }

@@ -14,7 +14,7 @@ use crate::gateway::imap::idle::Idling;
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::leave::Wake;
 use crate::gateway::imap::{
-    End, append, budget, capability, enable, extension, idle, last_word, leave, relay, renew, upstream_lost,
+    End, append, budget, capability, enable, extension, idle, last_word, leave, refusal_text, relay, renew, upstream_lost,
 };
 use crate::gateway::reads::Reads;
 use crate::policy::budget::RULE;
@@ -275,7 +275,13 @@ impl Desk {
 
     /// A denial with the response code that tools know it by.
     pub(super) async fn refuse(&mut self, tag: &str, code: &str, denial: &Denial) -> Result<(), End> {
-        let verdict = self.gatekeeper.deny(&self.session, denial).await?;
+        let verdict = match self.gatekeeper.deny(&self.session, denial).await {
+            // It passes, or the session is ended.
+            Err(refusal) if denial.rule == Denial::UNPROVEN => {
+                return self.answer(&format!("{tag} NO {}", refusal_text(&refusal))).await;
+            }
+            verdict => verdict?,
+        };
         self.answer(&format!("{tag} NO [{code}] {} (verdict {verdict})", denial.text)).await
     }
 

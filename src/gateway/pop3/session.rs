@@ -54,8 +54,15 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         desk.gatekeeper.break_off(&desk.session);
     }
     let end = if desk.mid_response { End::Quiet } else { end };
-    let _ = budget::end(&mut desk).await;
+    // What needs a database that does not answer comes after the last word.
+    let is_unproven = reason == EndReason::Unproven.as_str();
+    if !is_unproven {
+        let _ = budget::end(&mut desk).await;
+    }
     say_goodbye(&mut desk.client, end).await;
+    if is_unproven {
+        let _ = budget::end(&mut desk).await;
+    }
     desk.reads.close(&desk.gatekeeper, &desk.session, Vec::new()).await;
     desk.gatekeeper.close(desk.session, reason).await;
 }
@@ -65,6 +72,7 @@ fn last_word(reason: EndReason) -> &'static str {
         EndReason::Killed | EndReason::Revoked => "-ERR [SYS/PERM] access revoked",
         EndReason::Frozen => "-ERR [SYS/TEMP] access is frozen for now",
         EndReason::Expired => "-ERR [SYS/TEMP] session time is over, log in again",
+        EndReason::Unproven => "-ERR [SYS/TEMP] access cannot be checked at the moment, reconnect later",
         EndReason::Shutdown => "-ERR [SYS/TEMP] the service is stopping, reconnect",
     }
 }

@@ -61,8 +61,15 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
     {
         desk.gatekeeper.part_with_smtp(upstream).await;
     }
-    let _ = data::settle(&mut desk).await;
+    // What needs a database that does not answer comes after the last word.
+    let is_unproven = reason == EndReason::Unproven.as_str();
+    if !is_unproven {
+        let _ = data::settle(&mut desk).await;
+    }
     say_goodbye(&mut desk.client, end).await;
+    if is_unproven {
+        let _ = data::settle(&mut desk).await;
+    }
     desk.gatekeeper.close(desk.session, reason).await;
 }
 
@@ -71,6 +78,7 @@ fn last_word(reason: EndReason) -> &'static str {
         EndReason::Killed | EndReason::Revoked => "421 4.7.0 access revoked",
         EndReason::Frozen => "421 4.7.0 access is frozen for now",
         EndReason::Expired => "421 4.7.0 session time is over, log in again",
+        EndReason::Unproven => "421 4.3.2 access cannot be checked at the moment, reconnect later",
         EndReason::Shutdown => "421 4.3.2 the service is stopping, reconnect",
     }
 }
