@@ -13,6 +13,7 @@ use crate::gateway::imap::folder::Folder;
 use crate::gateway::imap::idle::Idling;
 use crate::gateway::imap::input::{self, Budget, Input};
 use crate::gateway::imap::leave::Wake;
+use crate::gateway::imap::renew::Renewals;
 use crate::gateway::imap::{
     End, append, budget, capability, enable, extension, idle, last_word, leave, refusal_text, relay, renew, upstream_lost,
 };
@@ -50,6 +51,8 @@ pub(super) struct Desk {
     pub(super) mid_command: bool,
     /// How the upstream's connection would be found by whoever comes next.
     pub(super) wake: Wake,
+    /// What took the place of a lost connection to the upstream.
+    pub(super) renewals: Renewals,
     /// The IDLE that has begun and is not followed yet.
     pub(super) idling: Option<Idling>,
     /// What has to be counted of the answer that is under way.
@@ -100,6 +103,7 @@ impl Desk {
             mid_response: false,
             mid_command: false,
             wake: Wake::default(),
+            renewals: Renewals::default(),
             idling: None,
             tally: Tally::default(),
             reads: Reads::default(),
@@ -125,29 +129,6 @@ impl Desk {
                 return End::Bye("[LIMIT] too many refused commands in a row".to_owned());
             }
         }
-    }
-
-    /// Bounds speak of paths, so they need to know what separates them.
-    pub(super) async fn learn_delimiter(&mut self) -> Result<(), End> {
-        if self.session.bounds().folders.is_none() {
-            return Ok(());
-        }
-        let tag = self.tag();
-        self.upstream.send(format!("{tag} LIST \"\" \"\"\r\n").as_bytes()).await.map_err(|_| upstream_lost())?;
-        for _ in 0..100 {
-            let line = self.upstream.line(relay::MAX_LINE).await.map_err(|_| upstream_lost())?;
-            match response::kind(&line) {
-                response::Kind::Tagged(ours, ..) if ours == tag => return Ok(()),
-                response::Kind::List => {
-                    if let Some(listed) = response::listed(&line) {
-                        self.state.delimiter = listed.delimiter;
-                    }
-                }
-                response::Kind::Tagged(..) | response::Kind::Continuation | response::Kind::Malformed => break,
-                _ => (),
-            }
-        }
-        Err(upstream_lost())
     }
 
     pub(super) fn tag(&mut self) -> String {
