@@ -97,12 +97,10 @@ mod tests {
             clock.advance(millis);
             (freshness.is_fresh(), freshness.is_lost())
         };
-        assert_eq!([states(9_999), states(1), states(19_999), states(1)].map(|state| (state.0, state.1)), [
-            (true, false),
-            (false, false),
-            (false, false),
-            (false, true),
-        ]);
+        assert_eq!(
+            [states(9_999), states(1), states(19_999), states(1)].map(|state| (state.0, state.1)),
+            [(true, false), (false, false), (false, false), (false, true),]
+        );
         // A pass counts from its beginning.
         let began = freshness.begin();
         assert_eq!(states(4_000), (false, true));

@@ -217,7 +217,18 @@ impl Gatekeeper {
             Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
         let (freezes, freshness) = (self.0.registry.freeze_board().clone(), self.0.registry.freshness().clone());
         let (purse, denials) = (Purse::of(&rights.bounds), Denials::default());
-        Ok(Session { info, mailbox: admitted.mailbox, rights, purse, seat, handle, freezes, freshness, had: Had::default(), denials })
+        Ok(Session {
+            info,
+            mailbox: admitted.mailbox,
+            rights,
+            purse,
+            seat,
+            handle,
+            freezes,
+            freshness,
+            had: Had::default(),
+            denials,
+        })
     }
 
     /// A place among the sessions that the grant lets be at a time, where it says how many.

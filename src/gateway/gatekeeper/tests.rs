@@ -111,9 +111,9 @@ impl House {
     async fn refused(&self) -> Vec<(String, Option<String>)> {
         let filter = Filter { code: Some(EventCode::LoginRefused), ..Filter::default() };
         let records = self.audit.list(filter).await.unwrap();
-        let told = records.into_iter().map(|mut record| {
-            (record.detail.remove("rule").unwrap_or_default(), record.detail.remove("count"))
-        });
+        let told = records
+            .into_iter()
+            .map(|mut record| (record.detail.remove("rule").unwrap_or_default(), record.detail.remove("count")));
         told.collect()
     }
 

@@ -128,4 +128,6 @@ async fn say_goodbye(client: &mut Wire, end: End) {
 }
 
 #[cfg(test)]
+mod silence_tests;
+#[cfg(test)]
 mod tests;

@@ -46,7 +46,8 @@ impl Desk {
         let tag = self.tag();
         self.upstream.send(format!("{tag} LIST \"\" \"\"\r\n").as_bytes()).await.map_err(|_| upstream_lost())?;
         for _ in 0..100 {
-            let line = self.upstream.line(MAX_LINE).await.map_err(|_| upstream_lost())?;
+            let line = timeout(PATIENCE, self.upstream.line(MAX_LINE)).await.map_err(|_| upstream_lost())?;
+            let line = line.map_err(|_| upstream_lost())?;
             match response::kind(&line) {
                 Kind::Tagged(ours, ..) if ours == tag => return Ok(()),
                 Kind::List => {

@@ -2,6 +2,7 @@
 
 use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Recording;
@@ -11,11 +12,12 @@ use crate::gateway::imap::budget::Tally;
 use crate::gateway::imap::enable::Enabled;
 use crate::gateway::imap::folder::Folder;
 use crate::gateway::imap::idle::Idling;
-use crate::gateway::imap::input::{self, Budget, Input};
+use crate::gateway::imap::input::{self, AUTOLOGOUT, Budget, Input};
 use crate::gateway::imap::leave::Wake;
 use crate::gateway::imap::renew::Renewals;
 use crate::gateway::imap::{
-    End, append, budget, capability, enable, extension, idle, last_word, leave, refusal_text, relay, renew, upstream_lost,
+    End, append, budget, capability, enable, extension, idle, last_word, leave, refusal_text, relay, renew,
+    upstream_lost,
 };
 use crate::gateway::reads::Reads;
 use crate::policy::budget::RULE;
@@ -142,6 +144,7 @@ impl Desk {
 
     /// One command of the tool, or one thing that the upstream says unasked.
     async fn turn(&mut self) -> Result<(), End> {
+        let silent_until = Instant::now() + AUTOLOGOUT;
         let line = loop {
             if let Some(line) = self.client.take_line(Budget::AFTER_LOGIN.octets)? {
                 break line;
@@ -153,7 +156,7 @@ impl Desk {
             let due = self.reads.due();
             let is_due = async {
                 match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
+                    Some(due) => sleep_until(due).await,
                     None => std::future::pending().await,
                 }
             };
@@ -161,6 +164,7 @@ impl Desk {
                 filled = self.client.fill() => filled?,
                 filled = self.upstream.fill() => filled.map_err(|_| self.gone())?,
                 () = is_due => Box::pin(self.settle_all()).await?,
+                () = sleep_until(silent_until) => return Err(input::autologout()),
             }
         };
         // In a box: what a command needs is not held while none is there.

@@ -71,9 +71,9 @@ impl Postgres {
         let mut paused = Paused { processes: vec![server] };
         signal("STOP", &paused.processes);
         // It makes no more of them now.
-        let all = fs::read_dir("/proc").expect("the kernel's list of processes").filter_map(|entry| {
-            entry.expect("an entry").file_name().to_str()?.parse::<u32>().ok()
-        });
+        let all = fs::read_dir("/proc")
+            .expect("the kernel's list of processes")
+            .filter_map(|entry| entry.expect("an entry").file_name().to_str()?.parse::<u32>().ok());
         paused.processes.extend(all.filter(|pid| parent(*pid) == Some(server)));
         signal("STOP", &paused.processes);
         paused
