@@ -74,6 +74,8 @@ pub enum EndReason {
     Frozen,
     /// It reached its grant's `session_ttl`, or the grant expired.
     Expired,
+    /// Its node could not read for too long whether it may go on.
+    Unproven,
     /// The service is stopping.
     Shutdown,
 }
@@ -86,6 +88,7 @@ impl EndReason {
             Self::Revoked => "revoked",
             Self::Frozen => "frozen",
             Self::Expired => "expired",
+            Self::Unproven => "unproven",
             Self::Shutdown => "shutdown",
         }
     }

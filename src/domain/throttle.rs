@@ -53,6 +53,14 @@ impl Throttle {
         }
         *entry = (entry.0.saturating_add(1), now);
     }
+
+    /// Takes one failure off what `source` has: something was right that came from there.
+    pub fn forgive(&self, source: IpAddr) {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((failures, _)) = sources.get_mut(&network(source)) {
+            *failures = failures.saturating_sub(1);
+        }
+    }
 }
 
 /// What counts as one source: an IPv4 address, or the /64 that a subscriber of IPv6 has to choose addresses from.
@@ -84,5 +92,17 @@ mod tests {
         assert!(throttle.must_wait("2001:db8::ffff".parse().unwrap(), now).is_some(), "one subscriber, many addresses");
         assert_eq!(throttle.must_wait("2001:db8:0:1::1".parse().unwrap(), now), None);
         assert_eq!(throttle.must_wait(bad, now.plus_secs(120)), None);
+    }
+
+    #[test]
+    fn who_fails_no_more_often_than_not_never_waits() {
+        let (throttle, now) = (Throttle::default(), Timestamp(1_000_000));
+        let source = "192.0.2.1".parse().unwrap();
+        throttle.forgive(source);
+        for _ in 0..10 * FREE {
+            throttle.failed(source, now);
+            assert_eq!(throttle.must_wait(source, now), None);
+            throttle.forgive(source);
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::gateway::pop3;
 use crate::gateway::smtp;
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
 use crate::proxies::{Arrival, Proxies};
+use crate::upstream::wire::keep_alive;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,6 +104,7 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
         };
         // Commands are small and answers awaited: Nagle's algorithm would only add delay.
         let _ = stream.set_nodelay(true);
+        keep_alive(&stream);
         let (proxies, serve) = (proxies.clone(), serve.clone());
         tracker.spawn(async move {
             // In boxes: a future that is handed on is held once for every hand, and a header is not held through a session.

@@ -60,6 +60,14 @@ impl Denial {
     /// The rule of what a freeze refuses.
     pub const FROZEN: &'static str = "freeze";
 
+    /// The rule of what cannot be judged: the node has not heard for too long what is allowed. It is no verdict, and not recorded.
+    pub const UNPROVEN: &'static str = "unproven";
+
+    /// Whatever is asked while the node does not know what is allowed.
+    pub fn unproven() -> Self {
+        Self::rule(Self::UNPROVEN, "", "access cannot be checked at the moment")
+    }
+
     fn scope(asked: &str, needs: Scope) -> Self {
         Self {
             rule: "scope",

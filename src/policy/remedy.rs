@@ -162,6 +162,7 @@ fn without_grant(rule: &str) -> Option<Remedy> {
         "size" => (Who::Keeper, "send less, or raise the largest message in the service's settings"),
         "token" => (Who::Tool, "ask for a new token: this one is unknown, over, or not for here"),
         "revoked" => (Who::Tool, "ask for a new token: those before the revocation are void"),
+        "slowed" => (Who::Tool, "wait a minute: too many logins failed from this network"),
         "used-up" => (Who::Tool, "ask for a new token: the grant lets each open one session"),
         "binding" => (Who::Tool, "prove the key that the token is bound to"),
         "user" => (Who::Tool, "log in with the address of the token's mailbox"),

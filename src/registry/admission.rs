@@ -136,8 +136,13 @@ impl Registry {
     }
 
     /// Ends sessions on this node whose grant no longer stands or no longer gives all that they have, whose time has come, or that an
-    /// operator ended at another node, and keeps the roster. Runs until it is dropped.
+    /// operator ended at another node, and keeps the roster; and all of them when nothing of this could be read for too long. Runs until it
+    /// is dropped.
     pub async fn watch_grants(&self) {
+        tokio::join!(self.watch(), self.end_unproven());
+    }
+
+    async fn watch(&self) {
         let mut written = Written::default();
         let (mut seen, mut heeded) = (None, self.clock.now());
         let mut ends: HashMap<GrantId, Option<Timestamp>> = HashMap::new();
@@ -145,17 +150,36 @@ impl Registry {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            if let Err(error) = self.check_sessions(&mut seen, &mut ends).await {
-                tracing::warn!(%error, "running sessions could not be checked against their grants");
+            let began = self.freshness.begin();
+            let freezes = self.obey_freezes().await;
+            let freezes = is_done(freezes, "running sessions could not be checked for freezes");
+            let revocations = self.heed_revocations(&mut heeded).await;
+            let revocations = is_done(revocations, "running sessions could not be checked for revoked tokens");
+            if freezes && revocations {
+                self.freshness.go_on();
             }
-            if let Err(error) = self.heed_freezes().await {
-                tracing::warn!(%error, "running sessions could not be checked for freezes");
+            let grants = self.check_sessions(&mut seen, &mut ends).await;
+            if is_done(grants, "running sessions could not be checked against their grants") && freezes && revocations {
+                self.freshness.prove(began);
             }
-            if let Err(error) = self.heed_revocations(&mut heeded).await {
-                tracing::warn!(%error, "running sessions could not be checked for revoked tokens");
-            }
-            if let Err(error) = self.keep_roster(&mut written).await {
-                tracing::warn!(%error, "the roster of sessions could not be kept");
+            // What is written is no proof: a full disk leaves everything readable.
+            is_done(self.end_freezes().await, "freezes that are over could not be ended");
+            is_done(self.keep_roster(&mut written).await, "the roster of sessions could not be kept");
+        }
+    }
+
+    /// Ends all sessions of this node when it has not heard for too long whether they may go on. Beside [`Registry::watch`], which may
+    /// be waiting for a database that does not answer.
+    async fn end_unproven(&self) {
+        let mut tick = tokio::time::interval(Duration::from_millis(500));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if self.freshness.is_lost() {
+                let count = self.sessions.end_where(|_| true, EndReason::Unproven);
+                if count > 0 {
+                    tracing::error!(count, "the database could not be read for too long: all sessions are ended");
+                }
             }
         }
     }
@@ -191,6 +215,7 @@ impl Registry {
                     Err(error) => return Err(error),
                 },
             };
+            self.freshness.answered();
             match footing {
                 Some((client, mailbox, grant))
                     if grant.id == info.grant_id
@@ -211,4 +236,9 @@ impl Registry {
         *seen = Some(epoch);
         Ok(())
     }
+}
+
+/// Whether it went well; what did not is logged.
+fn is_done(outcome: Result<(), RegistryError>, else_said: &'static str) -> bool {
+    outcome.inspect_err(|error| tracing::warn!(%error, "{else_said}")).is_ok()
 }

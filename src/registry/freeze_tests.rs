@@ -10,11 +10,16 @@ use crate::domain::id::ClientId;
 use crate::domain::session::{EndReason, Protocol};
 use crate::registry::freeze_board::FreezeBoard;
 use crate::registry::tests::{HERE, House};
-use crate::registry::{NewFreeze, RegistryError};
+use crate::registry::{NewFreeze, Registry, RegistryError};
 
 fn new(level: Level, client: Option<&ClientId>) -> NewFreeze {
     let target = Target { client: client.cloned(), ..Target::default() };
     NewFreeze { level, target, reason: "a drill".into(), thaw_after_secs: None }
+}
+
+async fn heed_freezes(registry: &Registry) {
+    registry.obey_freezes().await.unwrap();
+    registry.end_freezes().await.unwrap();
 }
 
 #[tokio::test]
@@ -75,7 +80,7 @@ async fn vl_12_a_freeze_edited_by_hand_cuts_everything_and_raises_one_alarm() {
         assert_eq!(*running.ended().borrow(), None);
         assert_eq!(house.edit(edit).await, 1);
         for _ in 0..3 {
-            registry.heed_freezes().await.unwrap();
+            heed_freezes(registry).await;
         }
         assert_eq!(*running.ended().borrow(), Some(EndReason::Frozen), "{edit}");
         assert_eq!(house.alarms().await, 1, "{edit}");
@@ -91,13 +96,13 @@ async fn a_timer_ends_a_freeze_on_time_and_its_end_is_recorded_once() {
     let timed = NewFreeze { thaw_after_secs: Some(10), ..new(Level::Cut, None) };
     registry.add_freeze(&Actor::System, timed).await.unwrap();
     house.clock.advance(9_999);
-    registry.heed_freezes().await.unwrap();
+    heed_freezes(registry).await;
     assert!(registry.may_take_token(&granted.0, &granted.1, None).await.is_err());
     house.clock.advance(1);
     registry.may_take_token(&granted.0, &granted.1, None).await.unwrap();
     assert!(registry.list_freezes().await.unwrap().is_empty());
     for _ in 0..2 {
-        registry.heed_freezes().await.unwrap();
+        heed_freezes(registry).await;
     }
     assert_eq!(house.recorded(EventCode::FreezeEnded).await, 1);
     assert_eq!(house.number("SELECT COUNT(*) FROM freezes").await, 0);

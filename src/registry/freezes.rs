@@ -196,9 +196,8 @@ impl Registry {
         Ok(())
     }
 
-    /// The same, and takes away what is over. One of all nodes records that.
-    pub(in crate::registry) async fn heed_freezes(&self) -> Result<(), RegistryError> {
-        self.obey_freezes().await?;
+    /// Takes away what is over, by what is on the board. One of all nodes records that.
+    pub(in crate::registry) async fn end_freezes(&self) -> Result<(), RegistryError> {
         let now = self.clock.now();
         let freezes = self.view.freezes().posted();
         for over in freezes.iter().filter(|freeze| !freeze.is_in_force(now)) {

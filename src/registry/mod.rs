@@ -10,6 +10,7 @@ mod clients;
 mod error;
 mod freeze_board;
 mod freezes;
+mod freshness;
 mod grants;
 mod handles;
 mod hidden;
@@ -60,6 +61,7 @@ pub use crate::registry::clients::{MAX_OVERLAP_SECS, NewClient};
 pub use crate::registry::error::RegistryError;
 pub use crate::registry::freeze_board::FreezeBoard;
 pub use crate::registry::freezes::NewFreeze;
+pub use crate::registry::freshness::Freshness;
 pub use crate::registry::grants::NewGrant;
 pub use crate::registry::handles::HandleDigest;
 pub use crate::registry::keys::Rotation;
@@ -105,6 +107,7 @@ pub struct Registry {
     seats: Seats,
     secret_uses: SecretUses,
     view: View,
+    freshness: Freshness,
     berths: Berths,
 }
 
@@ -113,8 +116,24 @@ impl Registry {
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
         let (sessions, gates, seats) = (Sessions::default(), Gates::default(), Seats::default());
-        let (secret_uses, view, berths) = (SecretUses::default(), View::new(&clock), Berths::default());
-        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, seats, secret_uses, view, berths }
+        let (secret_uses, berths) = (SecretUses::default(), Berths::default());
+        let (view, freshness) = (View::new(&clock), Freshness::new(&clock));
+        Self {
+            store,
+            vault,
+            audit,
+            dialer,
+            clock,
+            entropy,
+            sessions,
+            node,
+            gates,
+            seats,
+            secret_uses,
+            view,
+            freshness,
+            berths,
+        }
     }
 
     /// The same with limits to upstream connections.
@@ -126,6 +145,11 @@ impl Registry {
     /// The sessions on this node.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// Whether this node knows what it goes by.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
     /// The connections at mailboxes' upstreams.

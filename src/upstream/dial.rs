@@ -8,18 +8,20 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::domain::mailbox::Endpoint;
 use crate::upstream::UpstreamError;
 use crate::upstream::trust::Trust;
-use crate::upstream::wire::Stream;
+use crate::upstream::wire::{Stream, keep_alive};
 
-/// How long a TCP connection may take (UP-05).
+/// How long it may take to look the host up and to connect, whichever of its addresses answers (UP-05).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a TLS handshake may take (UP-05).
 const TLS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many addresses of a host are tried.
+const MOST_ADDRESSES: usize = 4;
 /// How long greeting and login may take together (UP-05).
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -50,8 +52,9 @@ impl Dialer {
 
     /// Opens the TCP connection.
     pub async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, UpstreamError> {
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
         let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
-        let addresses: Vec<SocketAddr> = timeout(CONNECT_TIMEOUT, addresses)
+        let addresses: Vec<SocketAddr> = timeout_at(deadline, addresses)
             .await
             .map_err(|_| UpstreamError::Timeout)?
             .map_err(|_| UpstreamError::Unreachable)?
@@ -60,19 +63,7 @@ impl Dialer {
         if allowed.is_empty() {
             return Err(UpstreamError::NotAllowed);
         }
-        let mut last = UpstreamError::Unreachable;
-        for address in allowed.into_iter().take(4) {
-            match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    // Commands are small and answers awaited.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Ok(Err(_)) => last = UpstreamError::Unreachable,
-                Err(_) => last = UpstreamError::Timeout,
-            }
-        }
-        Err(last)
+        connect(&allowed, deadline).await
     }
 
     /// Starts TLS on `stream`, verified against the endpoint's host name.
@@ -103,6 +94,27 @@ impl Dialer {
         let address = address.to_canonical();
         is_public(address) || self.policy.allow_networks.iter().any(|network| network.contains(&address))
     }
+}
+
+/// Connects to the first address that answers. Each has its share of what is left of the time, so that one that is silent does not use up
+/// that of the others.
+async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, UpstreamError> {
+    let mut last = UpstreamError::Unreachable;
+    let tried = addresses.iter().take(MOST_ADDRESSES);
+    for (address, left) in tried.clone().zip((1..=u32::try_from(tried.len()).unwrap_or(1)).rev()) {
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Commands are small and answers awaited.
+                let _ = stream.set_nodelay(true);
+                keep_alive(&stream);
+                return Ok(stream);
+            }
+            Ok(Err(_)) => last = UpstreamError::Unreachable,
+            Err(_) => last = UpstreamError::Timeout,
+        }
+    }
+    Err(last)
 }
 
 /// Whether `address` is reachable by everybody: not private, loopback, link-local, carrier-grade NAT, multicast, reserved, nor one of
@@ -158,13 +170,14 @@ fn embedded(v6: Ipv6Addr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
-    use tokio::time::Instant;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::time::{Instant, timeout};
 
-    use super::{DialPolicy, Dialer};
+    use super::{CONNECT_TIMEOUT, DialPolicy, Dialer, connect};
     use crate::domain::mailbox::{Endpoint, TlsMode};
     use crate::domain::secret::Secret;
     use crate::upstream::{UpstreamError, imap, smtp};
@@ -262,6 +275,41 @@ mod tests {
         assert!(nobody.is_err(), "somebody was dialled");
         let open = Dialer::new(DialPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()] });
         assert!(open.tcp(&endpoint("127.0.0.1", port, TlsMode::Implicit)).await.is_ok());
+    }
+
+    /// An address that takes no connection and refuses none: its queue is full.
+    async fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(Ok(tcp)) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+            held.push(tcp);
+            assert!(held.len() < 100, "there is room for all");
+        }
+        (address, listener, held)
+    }
+
+    #[tokio::test]
+    async fn up_05_five_seconds_are_for_all_addresses_together() {
+        let (hole, _listener, _held) = silent().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        tokio::time::pause();
+        for (addresses, is_reached) in
+            [(vec![hole], false), (vec![hole; 9], false), (vec![hole, hole, hole, good], true), (vec![good], true)]
+        {
+            let began = Instant::now();
+            let outcome = connect(&addresses, began + CONNECT_TIMEOUT).await;
+            let took = began.elapsed();
+            assert_eq!(outcome.is_ok(), is_reached, "{addresses:?}: {outcome:?}");
+            assert!(took < Duration::from_millis(5_100), "{addresses:?}: {took:?}");
+            if let Ok(tcp) = outcome {
+                let is_kept = rustix::net::sockopt::socket_keepalive(&tcp).unwrap();
+                assert!(is_kept && rustix::net::sockopt::tcp_keepidle(&tcp).unwrap() < Duration::from_secs(120));
+            }
+        }
     }
 
     /// A peer that says `piece` every `pause`, on connections to the port that is returned.

@@ -11,11 +11,16 @@ pub mod smtp;
 mod trust;
 pub mod wire;
 
+use std::time::Duration;
+
 use crate::domain::fault::{Classify, Fault};
 use crate::domain::mailbox::Upstream;
 use crate::domain::secret::{Password, Secret};
 
 pub use crate::upstream::dial::{DialPolicy, Dialer};
+
+/// How long an upstream may be silent when it was asked something for a tool. A search of a large folder takes minutes.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Why an upstream could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -337,3 +337,31 @@ fn an_upstream_without_modsequences_cannot_be_resumed() {
     imap.send("i IDLE\r\n");
     assert_eq!(imap.rest().expect("an end"), ["+ idling", LOST]);
 }
+
+#[test]
+fn an_upstream_that_lets_in_and_hangs_up_is_not_asked_again_and_again() {
+    let stage = ScriptedStage::set();
+    let token = stage.token("backup");
+    stage.upstream.plays(Script::answering(|peer, command| {
+        command.is("NOOP") && peer.say(&[&format!("{} OK done", command.tag)]) && {
+            peer.close();
+            true
+        }
+    }));
+    let mut imap = stage.gateway.imap_session(ADDRESS, &token);
+    // The last thing that a login asks for.
+    stage.upstream.plays(Script::answering(|peer, command| {
+        let told = [format!("* CAPABILITY {CAPABILITIES}"), format!("{} OK done", command.tag)];
+        command.is("CAPABILITY") && peer.say(&told.each_ref().map(String::as_str)) && {
+            peer.close();
+            true
+        }
+    }));
+    let before = stage.upstream.logins();
+    imap.command_ok("a", "NOOP");
+    assert_eq!(imap.rest().expect("an end"), [LOST]);
+    assert_eq!(stage.upstream.logins() - before, 3);
+    // A tool that comes back is served when the upstream serves again.
+    stage.upstream.plays(Script::default());
+    stage.gateway.imap_session(ADDRESS, &token).command_ok("a", "NOOP");
+}

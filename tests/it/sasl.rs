@@ -64,7 +64,7 @@ impl Protocol {
         }
     }
 
-    fn refusal(self) -> &'static str {
+    pub(crate) fn refusal(self) -> &'static str {
         match self {
             Self::Imap => "a NO [AUTHENTICATIONFAILED]",
             Self::Smtp => "535 5.7.8",

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::support::frozen_scene::Scene;
 use crate::support::gateway::{Tool, plain};
-use crate::support::stage::ADDRESS;
+use crate::support::sockets::kept_alive;
+use crate::support::stage::{ADDRESS, ScriptedStage};
 use crate::support::submission::say;
 use crate::support::wire::Wire;
+use crate::support::{PATIENCE, wait_for};
 
 /// How much later than its time a session may end.
 const LATE: Duration = Duration::from_secs(10);
@@ -78,4 +80,14 @@ fn gw_10_a_session_ends_at_once_when_its_grant_is_removed() {
     let grant = all.find(|grant| grant["client_id"] == tool.id.as_str()).expect("its grant");
     scene.gateway.manage_ok(&["grant", "remove", grant["id"].as_str().expect("an id")], b"");
     both_end((Instant::now(), imap, smtp), Duration::ZERO, "CONTACTADMIN");
+}
+
+#[test]
+fn tool_and_upstream_are_asked_whether_they_are_there_when_nothing_is_said() {
+    let stage = ScriptedStage::set();
+    let token = stage.token("backup");
+    let _session = stage.session(&token);
+    for (whose, port) in [("the tool", stage.gateway.port("imaps")), ("the upstream", stage.upstream.port)] {
+        wait_for(&format!("a connection to {whose} with keepalive"), PATIENCE, || (kept_alive(port) > 0).then_some(()));
+    }
 }

@@ -7,6 +7,7 @@ use crate::domain::id::{SessionId, VerdictId};
 use crate::domain::mechanism::Mechanism;
 use crate::domain::session::{Protocol, SessionInfo};
 use crate::domain::token::Claims;
+use crate::gateway::gatekeeper::denial::Denials;
 use crate::gateway::gatekeeper::moor::Had;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::stream::Peer;
@@ -42,20 +43,34 @@ impl Doubt {
 
 impl Gatekeeper {
     /// Lets a tool in, or not. Bad token, unknown mailbox, missing grant and wrong network give the same refusal (GW-08); the
-    /// difference is in the audit log.
+    /// difference is in the audit log. From a network that has to wait for its failures, nothing is looked at.
     pub async fn admit(&self, attempt: &Attempt, protocol: Protocol, peer: &Peer) -> Result<Session, Refusal> {
+        let source = peer.address.ip();
+        if let Some(refusal) = self.slowed(source) {
+            return Err(refusal);
+        }
+        // Without waiting for a database that does not answer.
+        if !self.0.registry.freshness().is_fresh() {
+            return Err(Refusal::of(Fault::Unavailable));
+        }
         let outcome = match self.examine(attempt, protocol, peer).await {
             Ok((claims, admitted)) => self.let_in(attempt, protocol, peer, &claims, admitted).await,
             Err(doubt) => Err(doubt),
         };
         match outcome {
-            Ok(session) => Ok(session),
+            Ok(session) => {
+                self.forgive(source);
+                Ok(session)
+            }
             Err(doubt) => Err(self.turn_away(doubt, Some(attempt.mechanism), protocol, peer).await),
         }
     }
 
     /// What a tool is told whose login cannot be read: the same as of a token that is none.
     pub async fn unread(&self, mechanism: Option<Mechanism>, protocol: Protocol, peer: &Peer) -> Refusal {
+        if let Some(refusal) = self.slowed(peer.address.ip()) {
+            return refusal;
+        }
         let reason = "the message is malformed".to_owned();
         let doubt = Doubt::Refused { reason, rule: LoginRule::plain("token"), claims: None };
         self.turn_away(doubt, mechanism, protocol, peer).await
@@ -65,7 +80,13 @@ impl Gatekeeper {
         let (reason, rule, claims, answer) = match doubt {
             Doubt::Failed(refusal) => return refusal,
             // The same words for every reason.
-            Doubt::Refused { reason, rule, claims } => (reason, rule, claims, Refusal::of(Fault::Unauthenticated)),
+            Doubt::Refused { reason, rule, claims } => {
+                if let Err(refusal) = self.count_failure(peer.address.ip()) {
+                    return refusal;
+                }
+                (reason, rule, claims, Refusal::of(Fault::Unauthenticated))
+            }
+            Doubt::Later { refusal, .. } if !self.count_later(peer.address.ip()) => return refusal,
             // It will be good again: the tool is not told to ask its user for another one.
             Doubt::Later { reason, rule, claims, refusal } => (reason, rule, Some(claims), refusal),
         };
@@ -194,9 +215,20 @@ impl Gatekeeper {
         }
         let rights =
             Rights { scopes: admitted.scopes, bounds: admitted.bounds, mailbox: admitted.mailbox.address.clone() };
-        let freezes = self.0.registry.freeze_board().clone();
-        let purse = Purse::of(&rights.bounds);
-        Ok(Session { info, mailbox: admitted.mailbox, rights, purse, seat, handle, freezes, had: Had::default() })
+        let (freezes, freshness) = (self.0.registry.freeze_board().clone(), self.0.registry.freshness().clone());
+        let (purse, denials) = (Purse::of(&rights.bounds), Denials::default());
+        Ok(Session {
+            info,
+            mailbox: admitted.mailbox,
+            rights,
+            purse,
+            seat,
+            handle,
+            freezes,
+            freshness,
+            had: Had::default(),
+            denials,
+        })
     }
 
     /// A place among the sessions that the grant lets be at a time, where it says how many.
@@ -210,6 +242,6 @@ impl Gatekeeper {
         let budget = budget::sessions(most);
         let reason = format!("the grant's budget {budget} is used up");
         let rule = LoginRule { rule: budget::RULE, object: Some(budget) };
-        Err(Doubt::later(claims, rule, &reason, Refusal { fault, text }))
+        Err(Doubt::later(claims, rule, &reason, Refusal { fault, text, is_last: false }))
     }
 }

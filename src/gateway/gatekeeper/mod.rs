@@ -1,12 +1,15 @@
-//! The gatekeeper: all mail protocols go through it, so that there is one answer. Who is let in stands in `admit`, how the
+//! The gatekeeper: all mail protocols go through it, so that there is one answer. Who is let in stands in `admit`, what is said to who
+//! may not do something in `denial`, how the
 //! credential is used in `lease`, where a connection is
-//! found for a session in `moor`.
+//! found for a session in `moor`, what failed logins cost their network in `slow`.
 
 mod admit;
 mod budget;
+mod denial;
 mod lease;
 mod mail;
 mod moor;
+mod slow;
 #[cfg(test)]
 mod tests;
 
@@ -17,29 +20,28 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::audit::{Audit, AuditError, Recording};
-use crate::domain::address::MailAddress;
 use crate::domain::bounds::Bounds;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
 use crate::domain::freeze::Act;
-use crate::domain::id::VerdictId;
 use crate::domain::mailbox::Mailbox;
-use crate::domain::privacy::RecipientDetail;
 use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::{EndReason, SessionInfo};
+use crate::gateway::gatekeeper::denial::Denials;
 use crate::gateway::gatekeeper::moor::Had;
+use crate::gateway::gatekeeper::slow::Failures;
 use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{self, Denial, Rights};
-use crate::registry::{FreezeBoard, Purse, Registry, Seat, SessionHandle};
+use crate::registry::{FreezeBoard, Freshness, Purse, Registry, Seat, SessionHandle};
 use crate::upstream::dial::Dialer;
 use crate::vault::Vault;
 
 /// Everything that a mail session needs from the house; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Gatekeeper(Arc<Parts>);
+pub struct Gatekeeper(Arc<Parts>, Arc<Failures>);
 
 /// What a gatekeeper is made of.
 #[derive(Debug)]
@@ -105,8 +107,10 @@ pub struct Session {
     seat: Option<Seat>,
     handle: SessionHandle,
     freezes: FreezeBoard,
+    freshness: Freshness,
     /// What connections to the upstream it had.
     had: Had,
+    denials: Denials,
 }
 
 impl Session {
@@ -125,8 +129,11 @@ impl Session {
         &self.rights.bounds
     }
 
-    /// Decides by what it may do at this moment: its rights, or what a freeze leaves of them.
+    /// Decides by what it may do at this moment: its rights, or what a freeze leaves of them; nothing, when that is not known.
     pub fn judge<T>(&self, decide: impl FnOnce(&Rights) -> Result<T, Denial>) -> Result<T, Denial> {
+        if !self.freshness.is_fresh() {
+            return Err(Denial::unproven());
+        }
         match self.freezes.stopping(Act::Change, &self.info) {
             Some(freeze) => policy::while_frozen(&self.rights, &freeze.id, decide),
             None => decide(&self.rights),
@@ -141,23 +148,25 @@ pub struct Refusal {
     pub fault: Fault,
     /// Words for the tool.
     pub text: String,
+    /// Whether the connection is closed with it.
+    pub is_last: bool,
 }
 
 impl Refusal {
     /// A refusal in the fault's own words.
     pub fn of(fault: Fault) -> Self {
-        Self { fault, text: fault.public().to_owned() }
+        Self { fault, text: fault.public().to_owned(), is_last: false }
     }
 
     fn from(error: &impl Classify) -> Self {
-        Self { fault: error.fault(), text: error.public() }
+        Self { fault: error.fault(), text: error.public(), is_last: false }
     }
 }
 
 impl Gatekeeper {
     /// Puts one together.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), Arc::default())
     }
 
     /// The clock.
@@ -204,40 +213,6 @@ impl Gatekeeper {
     /// How sessions outlive their upstream connections.
     pub fn endurance(&self) -> Endurance {
         self.0.endurance
-    }
-
-    /// Records a denial and gives it a verdict id, by which `grant explain` finds it.
-    pub async fn deny(&self, session: &Session, denial: &Denial) -> Result<VerdictId, Refusal> {
-        let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
-        let mut event = self
-            .session_event(&session.info, EventCode::CommandDenied, Outcome::Denied)
-            .verdict(&verdict)
-            .detail("protocol", session.info.protocol.as_str())
-            .detail("asked", denial.asked.clone())
-            .detail("rule", denial.rule)
-            .detail("text", denial.text.clone());
-        if let Some(scope) = denial.needs {
-            event = event.detail("needs", scope.as_str());
-        }
-        if let Some(object) = &denial.object {
-            event = match object.parse() {
-                Ok(address) if denial.rule == "recipient" => self.with_recipient(session, event, &address),
-                _ => event.detail("object", object.clone()),
-            };
-        }
-        self.record(event).await?;
-        Ok(verdict)
-    }
-
-    fn with_recipient(&self, session: &Session, event: AuditEvent, address: &MailAddress) -> AuditEvent {
-        let is_readable = matches!(
-            session.rights.bounds.audit_recipients.unwrap_or_default(),
-            RecipientDetail::Full | RecipientDetail::Domain
-        );
-        match self.recipient(session, address) {
-            Some(told) => event.detail(if is_readable { "object" } else { "recipient" }, told),
-            None => event,
-        }
     }
 
     /// Hands an event to the writer; it may be waited for later.

@@ -59,6 +59,7 @@ impl Gatekeeper {
         let endpoint = endpoint.ok_or_else(|| Refusal {
             fault: Fault::Denied,
             text: "this mailbox has no upstream for this protocol".to_owned(),
+            is_last: false,
         })?;
         let (mut berth, resting) = self.berth(session, kind).await?;
         if let Some(mut resting) = resting
@@ -85,6 +86,7 @@ impl Gatekeeper {
             taken = tokio::time::timeout(PATIENCE, taking) => taken.map_err(|_| Refusal {
                 fault: Fault::Throttled,
                 text: "too many connections to this mailbox, try again later".to_owned(),
+                is_last: false,
             }),
         }
     }

@@ -3,6 +3,7 @@
 use imap_codec::imap_types::command::CommandBody;
 
 use crate::domain::budget::Budgeted;
+use crate::gateway::imap::input::patiently;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, relay, upstream_lost};
 use crate::policy::Denial;
@@ -47,6 +48,7 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
             return desk.deny(tag, &denial).await;
         }
     }
+    desk.session.goes_on();
     let ours = desk.tag();
     let waits = !desk.has_literal_plus();
     let fragments =
@@ -62,13 +64,13 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     desk.mid_command = true;
     let (mut rest, mut header) = (literal.length, HeaderScan::default());
     while rest > 0 {
-        let chunk = desk.client.piece(rest).await?;
+        let chunk = patiently(desk.client.piece(rest)).await?;
         rest -= chunk.len() as u64;
         header.feed(chunk);
         desk.upstream.queue(chunk).await.map_err(|_| upstream_lost())?;
     }
     // One message a command: MULTIAPPEND is not offered, and what else could follow is not understood.
-    if !desk.client.line(2).await?.is_empty() {
+    if !patiently(desk.client.line(2)).await?.is_empty() {
         return Err(End::Bye("only one message may be appended at a time".to_owned()));
     }
     if let Err(denial) = judge(desk) {
@@ -93,7 +95,7 @@ async fn swallow(desk: &mut Desk, literal: Literal) -> Result<(), End> {
     }
     let mut rest = literal.length;
     while rest > 0 {
-        rest -= desk.client.piece(rest).await?.len() as u64;
+        rest -= patiently(desk.client.piece(rest)).await?.len() as u64;
     }
-    if desk.client.line(2).await?.is_empty() { Ok(()) } else { Err(End::Bye("malformed APPEND".to_owned())) }
+    if patiently(desk.client.line(2)).await?.is_empty() { Ok(()) } else { Err(End::Bye("malformed APPEND".to_owned())) }
 }

@@ -172,6 +172,11 @@ impl Door<'_, Imap> {
                     }
                 }
             }
+            // A failure challenge would say that the token is bad.
+            Some(Err(refusal)) if refusal.is_last => {
+                self.answer(&format!("{tag} NO {}", refusal_text(&refusal))).await?;
+                return Err(End::Bye(refusal.text));
+            }
             Some(Err(refusal)) => refusal,
             None => {
                 let told =

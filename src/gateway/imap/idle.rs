@@ -28,6 +28,7 @@ pub(super) struct Idling {
 
 /// Begins IDLE on both sides.
 pub(super) async fn begin(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> Result<(), End> {
+    desk.session.goes_on();
     desk.settle_all().await?;
     match Box::pin(own::learn_uids(desk)).await {
         // Not in IDLE yet.

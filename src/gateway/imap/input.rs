@@ -1,8 +1,25 @@
 //! Reading one command of a tool: a line, and the octets of its literals, all bounded.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use crate::gateway::imap::End;
 use crate::protocol::imap::framing::{self, Literal, Pieces};
 use crate::upstream::wire::{Wire, WireError};
+
+/// How long a tool may say nothing outside IDLE (RFC 3501 section 5.4: half an hour at least).
+pub(super) const AUTOLOGOUT: Duration = Duration::from_secs(30 * 60);
+
+/// The end of a session whose tool is silent.
+pub(super) fn autologout() -> End {
+    End::Bye("nothing was said for half an hour".to_owned())
+}
+
+/// Waits for the rest of what a tool has begun to send, as long as it may be silent.
+pub(super) async fn patiently<T>(reading: impl Future<Output = Result<T, WireError>>) -> Result<T, End> {
+    Ok(timeout(AUTOLOGOUT, reading).await.map_err(|_| autologout())??)
+}
 
 /// What one command may use up.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +79,9 @@ pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, ma
         if literal.is_sync {
             client.send(b"+ OK\r\n").await?;
         }
-        command.push_literal(&client.exactly(literal.length).await?);
-        command.push_line(&client.line(budget.octets).await.map_err(|error| match error {
+        command.push_literal(&patiently(client.exactly(literal.length)).await?);
+        let line = timeout(AUTOLOGOUT, client.line(budget.octets)).await.map_err(|_| autologout())?;
+        command.push_line(&line.map_err(|error| match error {
             WireError::TooLong => End::Bye("[TOOBIG] command too long".to_owned()),
             other => other.into(),
         })?);

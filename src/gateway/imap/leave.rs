@@ -1,5 +1,6 @@
 //! How a session ends: what its upstream connection is good for then, the last word to the tool, and the record.
 
+use crate::domain::session::EndReason;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, say_goodbye};
 use crate::upstream::berths::{Kind, say_goodbye as say_goodbye_upstream};
@@ -43,8 +44,16 @@ pub(super) async fn finish(desk: Box<Desk>, end: End, reason: &str) {
     } else {
         drop(upstream);
     }
-    let _ = tally.settle(&gatekeeper, &mut session, client.queued()).await;
+    let queued = client.queued();
+    // What needs a database that does not answer comes after the last word.
+    let is_unproven = reason == EndReason::Unproven.as_str();
+    if !is_unproven {
+        let _ = tally.settle(&gatekeeper, &mut session, queued).await;
+    }
     say_goodbye(&mut client, end).await;
+    if is_unproven {
+        let _ = tally.settle(&gatekeeper, &mut session, queued).await;
+    }
     reads.close(&gatekeeper, &session, pending).await;
     gatekeeper.close(session, reason).await;
 }

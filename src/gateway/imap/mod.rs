@@ -83,6 +83,7 @@ fn last_word(reason: EndReason) -> &'static str {
         EndReason::Killed | EndReason::Revoked => "[CONTACTADMIN] access revoked",
         EndReason::Frozen => "[CONTACTADMIN] access is frozen for now",
         EndReason::Expired => "[EXPIRED] session time is over, log in again",
+        EndReason::Unproven => "[UNAVAILABLE] access cannot be checked at the moment, reconnect later",
         EndReason::Shutdown => "[UNAVAILABLE] the service is stopping, reconnect",
     }
 }
@@ -120,5 +121,7 @@ async fn say_goodbye(client: &mut Wire, end: End) {
     let _ = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
 }
 
+#[cfg(test)]
+mod silence_tests;
 #[cfg(test)]
 mod tests;

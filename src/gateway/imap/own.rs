@@ -37,6 +37,32 @@ impl Outcome {
     }
 }
 
+impl Desk {
+    /// Bounds speak of paths, so they need to know what separates them.
+    pub(super) async fn learn_delimiter(&mut self) -> Result<(), End> {
+        if self.session.bounds().folders.is_none() {
+            return Ok(());
+        }
+        let tag = self.tag();
+        self.upstream.send(format!("{tag} LIST \"\" \"\"\r\n").as_bytes()).await.map_err(|_| upstream_lost())?;
+        for _ in 0..100 {
+            let line = timeout(PATIENCE, self.upstream.line(MAX_LINE)).await.map_err(|_| upstream_lost())?;
+            let line = line.map_err(|_| upstream_lost())?;
+            match response::kind(&line) {
+                Kind::Tagged(ours, ..) if ours == tag => return Ok(()),
+                Kind::List => {
+                    if let Some(listed) = response::listed(&line) {
+                        self.state.delimiter = listed.delimiter;
+                    }
+                }
+                Kind::Tagged(..) | Kind::Continuation | Kind::Malformed => break,
+                _ => (),
+            }
+        }
+        Err(upstream_lost())
+    }
+}
+
 /// Sends a command that has no literal that must be waited for.
 pub(super) async fn send(desk: &mut Desk, fragments: Vec<Fragment>) -> Result<(), End> {
     for fragment in fragments {

@@ -1,11 +1,14 @@
 //! From upstream to tool: lines told apart and let through or not, literals streamed through a fixed buffer.
 
+use tokio::time::timeout;
+
 use crate::domain::folder::FolderPath;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, budget, enable, upstream_lost};
 use crate::protocol::imap::framing::Pieces;
 use crate::protocol::imap::mutf7;
 use crate::protocol::imap::response::{self, Kind};
+use crate::upstream::PATIENCE;
 use crate::upstream::wire::Part;
 
 /// Most of a line that is held at a time (IM-15). What has to be read whole may be no longer.
@@ -88,9 +91,22 @@ async fn next(desk: &mut Desk) -> Result<Part, End> {
         if let Some(part) = desk.upstream.take_part(MAX_LINE).map_err(|_| upstream_lost())? {
             return Ok(part);
         }
-        // Nothing more at hand: let the tool see what there is while we wait.
-        desk.client.flush().await?;
-        desk.upstream.fill().await.map_err(|_| upstream_lost())?;
+        wait(desk).await?;
+    }
+}
+
+/// Waits for more of the upstream, for as long as it may be silent and the tool is there to hear it.
+async fn wait(desk: &mut Desk) -> Result<(), End> {
+    // Nothing more at hand: let the tool see what there is while we wait.
+    desk.client.flush().await?;
+    let Desk { client, upstream, .. } = desk;
+    tokio::select! {
+        biased;
+        filled = timeout(PATIENCE, upstream.fill()) => match filled {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(upstream_lost()),
+        },
+        () = client.gone() => Err(End::Quiet),
     }
 }
 
@@ -168,6 +184,9 @@ pub(super) async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Resul
         desk.reads.literal();
         let mut rest = literal.length;
         while rest > 0 {
+            if desk.upstream.buffered().is_empty() {
+                wait(desk).await?;
+            }
             let chunk = desk.upstream.piece(rest).await.map_err(|_| upstream_lost())?;
             rest -= chunk.len() as u64;
             if is_shown {
@@ -216,6 +235,9 @@ async fn with_literals(desk: &mut Desk, line: Vec<u8>) -> Result<Vec<u8>, End> {
     while let Some(literal) = response::literal_in(&whole).map_err(|_| upstream_lost())? {
         if whole.bytes().len() as u64 + literal.length > MAX_LISTED as u64 {
             return Err(answer_too_long());
+        }
+        while (desk.upstream.buffered().len() as u64) < literal.length {
+            wait(desk).await?;
         }
         whole.push_literal(&desk.upstream.exactly(literal.length).await.map_err(|_| upstream_lost())?);
         whole.push_line(&self::whole(next(desk).await?)?);

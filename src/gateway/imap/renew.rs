@@ -26,6 +26,12 @@ use crate::upstream::wire::Wire;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// So long a new connection has to live for the upstream to be taken for well again.
+const LIFE: Duration = Duration::from_secs(60);
+/// After so many in a row that lived shorter, the tool is told to reconnect: an upstream that lets in and hangs up is not to be helped by
+/// further logins.
+const MOST_SHORT: u32 = 3;
+
 /// Most messages whose flags are told anew when the upstream cannot be asked which have changed.
 const MOST_FLAGS: u32 = 10_000;
 
@@ -42,6 +48,43 @@ struct Change {
     base: Option<u64>,
 }
 
+/// What a session remembers of the connections that took a lost one's place.
+#[derive(Debug)]
+pub(super) struct Renewals {
+    /// How long the next pause before a login is.
+    pause: Duration,
+    /// When the last of them began.
+    began: Option<Instant>,
+    /// How many in a row did not live long.
+    short: u32,
+}
+
+impl Default for Renewals {
+    fn default() -> Self {
+        Self { pause: FIRST_PAUSE, began: None, short: 0 }
+    }
+}
+
+impl Renewals {
+    /// A connection was lost. `false`: no other one shall take its place.
+    fn lost(&mut self) -> bool {
+        match self.began.take() {
+            Some(began) if began.elapsed() < LIFE => self.short += 1,
+            Some(_) => *self = Self::default(),
+            // The login's own, or none came about.
+            None => (),
+        }
+        self.short < MOST_SHORT
+    }
+
+    /// The pause before the next login, which makes the one after it longer.
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+}
+
 /// The upstream was lost between two commands.
 pub(super) async fn between_commands(desk: &mut Desk) -> Result<(), End> {
     if desk.is_selected {
@@ -49,6 +92,9 @@ pub(super) async fn between_commands(desk: &mut Desk) -> Result<(), End> {
     }
     let deadline = Instant::now() + desk.gatekeeper.endurance().relogin;
     loop {
+        if !desk.renewals.lost() {
+            return Err(upstream_lost());
+        }
         match log_in(desk, deadline).await {
             Err(End::Gone) => (),
             outcome => return outcome,
@@ -60,7 +106,8 @@ pub(super) async fn between_commands(desk: &mut Desk) -> Result<(), End> {
 pub(super) async fn in_idle(desk: &mut Desk) -> Result<String, End> {
     let deadline = Instant::now() + desk.gatekeeper.endurance().relogin;
     loop {
-        if desk.is_selected && desk.folder.as_ref().and_then(Folder::proof).is_none() {
+        let is_unknown = desk.is_selected && desk.folder.as_ref().and_then(Folder::proof).is_none();
+        if is_unknown || !desk.renewals.lost() {
             return Err(upstream_lost());
         }
         // Whatever was told by then was noted: lost again, the rest is told from there.
@@ -112,8 +159,8 @@ async fn log_in(desk: &mut Desk, deadline: Instant) -> Result<(), End> {
 
 /// Tries until it is let in. The tool's commands wait in its buffers meanwhile; when it goes, this ends.
 async fn connect(desk: &mut Desk, deadline: Instant) -> Result<Connection, End> {
-    let mut pause = FIRST_PAUSE;
     loop {
+        let pause = desk.renewals.next_pause();
         let quarters = u32::from(u8::from_be_bytes(desk.gatekeeper.entropy().bytes()));
         let attempt = async {
             sleep(pause.mul_f64(f64::from(quarters + 256) / 512.0)).await;
@@ -130,12 +177,14 @@ async fn connect(desk: &mut Desk, deadline: Instant) -> Result<Connection, End> 
             left = leaving => return Err(left.err().unwrap_or(End::Quiet)),
         };
         match attempted {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(connection)) => {
+                desk.renewals.began = Some(Instant::now());
+                return Ok(connection);
+            }
             Ok(Err(refusal)) if matches!(refusal.fault, Fault::Unavailable | Fault::Throttled) => (),
             // The credential was refused, or there is no time left.
             Ok(Err(_)) | Err(_) => return Err(upstream_lost()),
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -235,7 +284,9 @@ fn news(known: &UidSet, present: &View, by_uid: bool) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::news;
+    use std::time::Duration;
+
+    use super::{FIRST_PAUSE, LIFE, LONGEST_PAUSE, Renewals, news};
     use crate::gateway::imap::folder::View;
     use crate::protocol::imap::uid_set::UidSet;
 
@@ -266,5 +317,32 @@ mod tests {
         for (known, present) in [("3,9", "3,5,9"), ("3", "1,3"), ("9", "8"), ("1:4294967295", "")] {
             assert_eq!(told(known, present, 3, false), None, "{known} -> {present}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_and_three_short_lives_are_the_last_until_one_is_long() {
+        let mut renewals = Renewals::default();
+        let lives = async |renewals: &mut Renewals, life: Duration| {
+            renewals.began = Some(tokio::time::Instant::now());
+            tokio::time::sleep(life).await;
+        };
+        assert!(renewals.lost() && renewals.lost(), "the login's own connection is none of them");
+        for number in 0..2 {
+            assert_eq!(renewals.next_pause(), FIRST_PAUSE * (1 << number));
+            lives(&mut renewals, LIFE - Duration::from_secs(1)).await;
+            assert!(renewals.lost());
+        }
+        assert_eq!(renewals.next_pause(), Duration::from_secs(1));
+        lives(&mut renewals, LIFE).await;
+        assert!(renewals.lost());
+        assert_eq!(renewals.next_pause(), FIRST_PAUSE, "it was well again");
+        for number in 0..3 {
+            lives(&mut renewals, Duration::from_secs(1)).await;
+            assert_eq!(renewals.lost(), number < 2);
+        }
+        for _ in 0..9 {
+            renewals.next_pause();
+        }
+        assert_eq!(renewals.next_pause(), LONGEST_PAUSE);
     }
 }

@@ -2,6 +2,7 @@
 
 use imap_codec::encode::Fragment;
 use imap_codec::imap_types::command::CommandBody;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Recording;
@@ -11,10 +12,12 @@ use crate::gateway::imap::budget::Tally;
 use crate::gateway::imap::enable::Enabled;
 use crate::gateway::imap::folder::Folder;
 use crate::gateway::imap::idle::Idling;
-use crate::gateway::imap::input::{self, Budget, Input};
+use crate::gateway::imap::input::{self, AUTOLOGOUT, Budget, Input};
 use crate::gateway::imap::leave::Wake;
+use crate::gateway::imap::renew::Renewals;
 use crate::gateway::imap::{
-    End, append, budget, capability, enable, extension, idle, last_word, leave, relay, renew, upstream_lost,
+    End, append, budget, capability, enable, extension, idle, last_word, leave, refusal_text, relay, renew,
+    upstream_lost,
 };
 use crate::gateway::reads::Reads;
 use crate::policy::budget::RULE;
@@ -50,6 +53,8 @@ pub(super) struct Desk {
     pub(super) mid_command: bool,
     /// How the upstream's connection would be found by whoever comes next.
     pub(super) wake: Wake,
+    /// What took the place of a lost connection to the upstream.
+    pub(super) renewals: Renewals,
     /// The IDLE that has begun and is not followed yet.
     pub(super) idling: Option<Idling>,
     /// What has to be counted of the answer that is under way.
@@ -72,7 +77,7 @@ pub(super) async fn run(mut desk: Box<Desk>, shutdown: CancellationToken) {
         }
     };
     let (end, reason) = tokio::select! {
-        end = desk.work() => (end, "tool"),
+        end = desk.work() => (end, desk.session.own_end()),
         reason = told => {
             let reason = reason.unwrap_or(EndReason::Killed);
             (End::Bye(last_word(reason).to_owned()), reason.as_str())
@@ -100,6 +105,7 @@ impl Desk {
             mid_response: false,
             mid_command: false,
             wake: Wake::default(),
+            renewals: Renewals::default(),
             idling: None,
             tally: Tally::default(),
             reads: Reads::default(),
@@ -121,30 +127,10 @@ impl Desk {
             if let Err(end) = outcome {
                 return end;
             }
-        }
-    }
-
-    /// Bounds speak of paths, so they need to know what separates them.
-    pub(super) async fn learn_delimiter(&mut self) -> Result<(), End> {
-        if self.session.bounds().folders.is_none() {
-            return Ok(());
-        }
-        let tag = self.tag();
-        self.upstream.send(format!("{tag} LIST \"\" \"\"\r\n").as_bytes()).await.map_err(|_| upstream_lost())?;
-        for _ in 0..100 {
-            let line = self.upstream.line(relay::MAX_LINE).await.map_err(|_| upstream_lost())?;
-            match response::kind(&line) {
-                response::Kind::Tagged(ours, ..) if ours == tag => return Ok(()),
-                response::Kind::List => {
-                    if let Some(listed) = response::listed(&line) {
-                        self.state.delimiter = listed.delimiter;
-                    }
-                }
-                response::Kind::Tagged(..) | response::Kind::Continuation | response::Kind::Malformed => break,
-                _ => (),
+            if self.session.is_worn_out() {
+                return End::Bye("[LIMIT] too many refused commands in a row".to_owned());
             }
         }
-        Err(upstream_lost())
     }
 
     pub(super) fn tag(&mut self) -> String {
@@ -158,6 +144,7 @@ impl Desk {
 
     /// One command of the tool, or one thing that the upstream says unasked.
     async fn turn(&mut self) -> Result<(), End> {
+        let silent_until = Instant::now() + AUTOLOGOUT;
         let line = loop {
             if let Some(line) = self.client.take_line(Budget::AFTER_LOGIN.octets)? {
                 break line;
@@ -169,7 +156,7 @@ impl Desk {
             let due = self.reads.due();
             let is_due = async {
                 match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
+                    Some(due) => sleep_until(due).await,
                     None => std::future::pending().await,
                 }
             };
@@ -177,6 +164,7 @@ impl Desk {
                 filled = self.client.fill() => filled?,
                 filled = self.upstream.fill() => filled.map_err(|_| self.gone())?,
                 () = is_due => Box::pin(self.settle_all()).await?,
+                () = sleep_until(silent_until) => return Err(input::autologout()),
             }
         };
         // In a box: what a command needs is not held while none is there.
@@ -272,12 +260,19 @@ impl Desk {
 
     /// A denial with the response code that tools know it by.
     pub(super) async fn refuse(&mut self, tag: &str, code: &str, denial: &Denial) -> Result<(), End> {
-        let verdict = self.gatekeeper.deny(&self.session, denial).await?;
+        let verdict = match self.gatekeeper.deny(&self.session, denial).await {
+            // It passes, or the session is ended.
+            Err(refusal) if denial.rule == Denial::UNPROVEN => {
+                return self.answer(&format!("{tag} NO {}", refusal_text(&refusal))).await;
+            }
+            verdict => verdict?,
+        };
         self.answer(&format!("{tag} NO [{code}] {} (verdict {verdict})", denial.text)).await
     }
 
     /// Sends a permitted command and relays its answer.
     pub(super) async fn relay(&mut self, tag: &str, permit: Permit<Request>) -> Result<(), End> {
+        self.session.goes_on();
         let mut request = permit.into_inner();
         self.wake.is_changed |= extension::is_lasting(&request);
         self.enabled.note(&request);

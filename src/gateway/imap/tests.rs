@@ -47,7 +47,7 @@ const CAPABILITIES: &str = "LITERAL+ IDLE NAMESPACE UNSELECT UIDPLUS MOVE ENABLE
 const PEER: &str = "127.0.0.1:50000";
 
 /// A whole house with one tool, which may read.
-struct House {
+pub(super) struct House {
     _folder: TempDir,
     gatekeeper: Gatekeeper,
     token: String,
@@ -62,7 +62,7 @@ fn identity() -> (String, Identity) {
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
         store.migrate().await.unwrap();
@@ -101,7 +101,7 @@ impl House {
     }
 
     /// The tool's and the upstream's end of a session at work.
-    async fn session(&self) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<()>) {
+    pub(super) async fn session(&self) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<()>) {
         let ((tool, ours), (upstream, theirs)) = (duplex(1 << 16), duplex(1 << 16));
         let capabilities = CAPABILITIES.split(' ').map(str::to_owned).collect();
         let connection = Connection { wire: Wire::new(Box::new(theirs)), capabilities };

@@ -124,6 +124,8 @@ impl Door<'_, Pop3> {
     async fn attempt(&mut self, attempt: Option<Attempt>, mechanism: Option<Mechanism>) -> Result<Step<Session>, End> {
         match self.admit(attempt, mechanism).await {
             Some(Ok(session)) => Ok(Step::In(Box::new(session))),
+            // A failure challenge would say that the token is bad.
+            Some(Err(refusal)) if refusal.is_last => Err(End::Say(refusal_reply(&refusal))),
             Some(Err(refusal)) => self.refuse(mechanism, &refusal_reply(&refusal)).await,
             None => self.answer("-ERR use STLS first; what you sent is known to others now").await,
         }

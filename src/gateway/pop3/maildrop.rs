@@ -8,13 +8,12 @@ use crate::policy::Permit;
 use crate::policy::pop3::Open;
 use crate::protocol::imap::fetched::Fetched;
 use crate::protocol::imap::response::{Kind, kind};
+use crate::upstream::PATIENCE;
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
 /// Longest line of the upstream.
 const MAX_LINE: usize = 64 * 1024;
-/// How long the upstream may be silent when it was asked something.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Most messages of a maildrop: each takes 16 octets of memory.
 const MAX_MESSAGES: usize = 500_000;
 

@@ -46,7 +46,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         }
     };
     let (end, reason) = tokio::select! {
-        end = desk.work() => (end, "tool"),
+        end = desk.work() => (end, desk.session.own_end()),
         reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
         () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
@@ -54,8 +54,15 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         desk.gatekeeper.break_off(&desk.session);
     }
     let end = if desk.mid_response { End::Quiet } else { end };
-    let _ = budget::end(&mut desk).await;
+    // What needs a database that does not answer comes after the last word.
+    let is_unproven = reason == EndReason::Unproven.as_str();
+    if !is_unproven {
+        let _ = budget::end(&mut desk).await;
+    }
     say_goodbye(&mut desk.client, end).await;
+    if is_unproven {
+        let _ = budget::end(&mut desk).await;
+    }
     desk.reads.close(&desk.gatekeeper, &desk.session, Vec::new()).await;
     desk.gatekeeper.close(desk.session, reason).await;
 }
@@ -65,6 +72,7 @@ fn last_word(reason: EndReason) -> &'static str {
         EndReason::Killed | EndReason::Revoked => "-ERR [SYS/PERM] access revoked",
         EndReason::Frozen => "-ERR [SYS/TEMP] access is frozen for now",
         EndReason::Expired => "-ERR [SYS/TEMP] session time is over, log in again",
+        EndReason::Unproven => "-ERR [SYS/TEMP] access cannot be checked at the moment, reconnect later",
         EndReason::Shutdown => "-ERR [SYS/TEMP] the service is stopping, reconnect",
     }
 }
@@ -92,6 +100,9 @@ impl Desk {
                     self.gatekeeper.part_with_imap(maildrop.into_connection(), true).await;
                 }
                 return end;
+            }
+            if self.session.is_worn_out() {
+                return End::Say("-ERR [SYS/PERM] too many refused commands in a row".to_owned());
             }
         }
     }
@@ -185,6 +196,7 @@ impl Desk {
         let command = permit.into_inner();
         let number = match command {
             Command::Stat => {
+                self.session.goes_on();
                 let (count, octets) = maildrop.stat();
                 return self.answer(&format!("+OK {count} {octets}")).await;
             }
@@ -201,6 +213,7 @@ impl Desk {
             }
             Err(refusal) => return self.answer(&refusal_reply(&refusal)).await,
         }
+        self.session.goes_on();
         let done = self.do_to(maildrop, command, number, message).await;
         match budget::end(self).await {
             Ok(()) => done,
@@ -233,6 +246,7 @@ impl Desk {
 
     /// A line for each message.
     async fn list(&mut self, maildrop: &mut Maildrop, command: Command) -> Result<(), End> {
+        self.session.goes_on();
         self.mid_response = true;
         self.client.queue(b"+OK\r\n").await?;
         for (number, message) in maildrop.left() {

@@ -115,6 +115,8 @@ impl Door<'_, Smtp> {
                 self.answer("235 2.7.0 authenticated").await?;
                 Ok(Step::In(Box::new(session)))
             }
+            // A failure challenge would say that the token is bad.
+            Some(Err(refusal)) if refusal.is_last => Err(End::Say(refusal_reply(&refusal, true))),
             Some(Err(refusal)) => self.refuse(Some(mechanism), &refusal_reply(&refusal, true)).await,
             None => self.answer("538 5.7.11 use STARTTLS first; what you sent is known to others now").await,
         }

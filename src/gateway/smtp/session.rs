@@ -47,7 +47,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         }
     };
     let (end, reason) = tokio::select! {
-        end = desk.work() => (end, "tool"),
+        end = desk.work() => (end, desk.session.own_end()),
         reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
         () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
@@ -61,8 +61,15 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
     {
         desk.gatekeeper.part_with_smtp(upstream).await;
     }
-    let _ = data::settle(&mut desk).await;
+    // What needs a database that does not answer comes after the last word.
+    let is_unproven = reason == EndReason::Unproven.as_str();
+    if !is_unproven {
+        let _ = data::settle(&mut desk).await;
+    }
     say_goodbye(&mut desk.client, end).await;
+    if is_unproven {
+        let _ = data::settle(&mut desk).await;
+    }
     desk.gatekeeper.close(desk.session, reason).await;
 }
 
@@ -71,6 +78,7 @@ fn last_word(reason: EndReason) -> &'static str {
         EndReason::Killed | EndReason::Revoked => "421 4.7.0 access revoked",
         EndReason::Frozen => "421 4.7.0 access is frozen for now",
         EndReason::Expired => "421 4.7.0 session time is over, log in again",
+        EndReason::Unproven => "421 4.3.2 access cannot be checked at the moment, reconnect later",
         EndReason::Shutdown => "421 4.3.2 the service is stopping, reconnect",
     }
 }
@@ -80,6 +88,9 @@ impl Desk {
         loop {
             if let Err(end) = self.turn().await {
                 return end;
+            }
+            if self.session.is_worn_out() {
+                return End::Say("421 4.7.0 too many refused commands in a row".to_owned());
             }
         }
     }
@@ -243,7 +254,10 @@ impl Desk {
         let sent = upstream.wire.send(format!("{command}\r\n").as_bytes()).await.is_ok();
         let answer = if sent { reply(&mut upstream.wire, COMMAND_TIMEOUT).await.ok() } else { None };
         match answer.map(|answer| answer.code) {
-            Some(200..300) => self.answer(&format!("250 {accepted}")).await.map(|()| true),
+            Some(200..300) => {
+                self.session.goes_on();
+                self.answer(&format!("250 {accepted}")).await.map(|()| true)
+            }
             // 421 and the refusals of AUTH speak of our connection, not of the tool's.
             Some(code @ 400..600) if code != 421 && !(530..540).contains(&code) => self
                 .answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused", code / 100))

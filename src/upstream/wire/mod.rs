@@ -1,5 +1,7 @@
 //! A buffered connection that speaks in CRLF lines and counted octets, with a bound on everything.
 
+mod alive;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -10,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use zeroize::Zeroize;
 
 use crate::upstream::berths::Berth;
+
+pub use crate::upstream::wire::alive::keep_alive;
 
 /// Bytes in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

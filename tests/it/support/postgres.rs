@@ -11,7 +11,7 @@ use super::{PATIENCE, folder, free_port, note_use_of, wait_for};
 
 /// A running cluster; it goes with this value.
 pub(crate) struct Postgres {
-    _program: Program,
+    program: Program,
     port: u16,
     _dir: TempDir,
 }
@@ -48,7 +48,7 @@ impl Postgres {
             (process::run(&mut ready, b"").code == Some(0)).then_some(())
         });
         note_use_of("postgres");
-        Self { _program: program, port, _dir: dir }
+        Self { program, port, _dir: dir }
     }
 
     /// What goes into the configuration.
@@ -63,12 +63,46 @@ impl Postgres {
         process::run(&mut psql, b"").expect_ok("psql");
     }
 
+    /// Stops all of it where it stands, as if the machine were gone: connections stay, and nothing is answered until this is dropped.
+    pub(crate) fn pause(&self) -> Paused {
+        let server = self.program.pid();
+        let stat = |pid: u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = |pid| stat(pid).rsplit(')').next()?.split_whitespace().nth(1)?.parse::<u32>().ok();
+        let mut paused = Paused { processes: vec![server] };
+        signal("STOP", &paused.processes);
+        // It makes no more of them now.
+        let all = fs::read_dir("/proc")
+            .expect("the kernel's list of processes")
+            .filter_map(|entry| entry.expect("an entry").file_name().to_str()?.parse::<u32>().ok());
+        paused.processes.extend(all.filter(|pid| parent(*pid) == Some(server)));
+        signal("STOP", &paused.processes);
+        paused
+    }
+
     /// The whole database as text.
     pub(crate) fn dump(&self) -> String {
         let mut dump = Command::new(programs().join("pg_dump"));
         dump.arg(self.url());
         process::run(&mut dump, b"").expect_ok("pg_dump")
     }
+}
+
+/// A cluster that stands still. It goes on when this is dropped.
+pub(crate) struct Paused {
+    processes: Vec<u32>,
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        signal("CONT", &self.processes);
+    }
+}
+
+fn signal(name: &str, processes: &[u32]) {
+    let mut kill = Command::new("kill");
+    kill.arg(format!("-{name}")).args(processes.iter().map(u32::to_string));
+    // One may have ended by itself meanwhile.
+    process::run(&mut kill, b"");
 }
 
 fn as_postgres(program: &Path) -> Command {

@@ -26,3 +26,13 @@ pub(crate) fn left(port: u16, count: usize, since: Instant) {
     });
     assert!(since.elapsed() < AT_ONCE, "it took {:?}", since.elapsed());
 }
+
+/// How many established connections have `port` at an end of the kernel's and ask, when nothing is said, whether the other end is there.
+pub(crate) fn kept_alive(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table of connections");
+    let ours = format!(":{port:04X}");
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // The timer that runs is that of keepalive.
+    let asking = rows.filter(|row| row[3] == "01" && row[5].starts_with("02:"));
+    asking.filter(|row| row[1].ends_with(&ours) || row[2].ends_with(&ours)).count()
+}
