@@ -73,6 +73,9 @@ pub use crate::registry::tokens::{IssuedFilter, IssuedRecord};
 pub use crate::registry::view::Footing;
 pub use crate::registry::who_read::{MESSAGE_ID, Reading};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use crate::audit::Audit;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
@@ -106,6 +109,9 @@ pub struct Registry {
     secret_uses: SecretUses,
     view: View,
     berths: Berths,
+    /// Where the policy counter stood, at least, when all that rested in the berths was closed last. Changes are committed one after
+    /// the other: what is closed after one of them is closed for all that came before it, on whichever node they were made.
+    closed_for: Arc<AtomicI64>,
 }
 
 impl Registry {
@@ -114,7 +120,23 @@ impl Registry {
         let node = NodeId::new(&clock, &entropy);
         let (sessions, gates, seats) = (Sessions::default(), Gates::default(), Seats::default());
         let (secret_uses, view, berths) = (SecretUses::default(), View::new(&clock), Berths::default());
-        Self { store, vault, audit, dialer, clock, entropy, sessions, node, gates, seats, secret_uses, view, berths }
+        let closed_for = Arc::default();
+        Self {
+            store,
+            vault,
+            audit,
+            dialer,
+            clock,
+            entropy,
+            sessions,
+            node,
+            gates,
+            seats,
+            secret_uses,
+            view,
+            berths,
+            closed_for,
+        }
     }
 
     /// The same with limits to upstream connections.
@@ -222,7 +244,9 @@ impl Registry {
         let outcome = tx.commit_with(sql::EPOCH_BUMP, &[]).await;
         // What was opened under the policy before serves nobody any more, so that no kill or freeze leaves a connection behind.
         self.berths.close_all();
-        outcome?;
+        if let Some(row) = outcome? {
+            self.closed_for.fetch_max(row.int(0)?, Ordering::Relaxed);
+        }
         Ok(())
     }
 }
