@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::domain::bounds::Bounds;
@@ -198,7 +199,10 @@ impl Registry {
         let moved = *seen != Some(epoch);
         if moved {
             ends.clear();
-            self.berths.close_all();
+            // At a change of its own this node has closed them already.
+            if self.closed_for.fetch_max(epoch, Ordering::Relaxed) < epoch {
+                self.berths.close_all();
+            }
             self.heed_kills().await?;
         }
         // Thousands of sessions stand on few grants: each is read once.

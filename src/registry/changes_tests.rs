@@ -1,6 +1,10 @@
 //! What a change of a grant or client does, and what it does to those who stand on it.
 
 use std::collections::HashMap;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use tokio::io::{AsyncReadExt, DuplexStream};
 
 use crate::domain::bounds::Bounds;
 use crate::domain::client::{Client, TokenAlg};
@@ -9,7 +13,8 @@ use crate::domain::grant::{Grant, SessionTtl};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::session::EndReason;
 use crate::registry::tests::House;
-use crate::registry::{ClientTerms, GrantTerms, RegistryError, SessionHandle, Version};
+use crate::registry::{ClientTerms, GrantTerms, Registry, RegistryError, Rotation, SessionHandle, Version};
+use crate::upstream::berths::tests::{berths, rested};
 
 fn terms(scopes: &str, bounds: &str) -> GrantTerms {
     GrantTerms {
@@ -173,4 +178,54 @@ async fn a_change_of_another_version_is_refused() {
     let nameless = ClientTerms { name: String::new(), ..settings };
     let refused = change(Version::of_client(&changed), &nameless).await;
     assert!(matches!(refused, Err(RegistryError::Invalid(_))), "{refused:?}");
+}
+
+/// Whether a connection at rest is still there; `peer` is its other end. Does not wait.
+fn is_open(peer: &mut DuplexStream) -> bool {
+    pin!(peer.read_u8()).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+#[tokio::test]
+async fn what_rests_is_closed_once_for_every_change_on_whichever_node_it_was_made() {
+    let house = House::new().await;
+    let (client, Mailbox { id: mailbox, .. }, _) = house.granted().await;
+    let (mut here, there) = (house.registry.clone(), house.other_node());
+    here.berths = berths(0);
+    let (mut seen, mut ends) = (None, HashMap::new());
+    let mut look = async || here.check_sessions(&mut seen, &mut ends).await.unwrap();
+    let rested = async || rested(&here.berths, &mailbox).await;
+    let change = async |node: &Registry| node.revoke_client(&Actor::System, &client.id).await.unwrap();
+    look().await;
+
+    let mut resting = rested().await;
+    change(&here).await;
+    assert!(!is_open(&mut resting), "at its own change a node does not wait for its watcher");
+    let mut resting = rested().await;
+    look().await;
+    assert!(is_open(&mut resting), "what came after it is left alone");
+    change(&there).await;
+    assert!(is_open(&mut resting), "it knows nothing of that yet");
+    look().await;
+    assert!(!is_open(&mut resting), "another node's change");
+
+    let mut resting = rested().await;
+    change(&there).await;
+    change(&here).await;
+    assert!(!is_open(&mut resting));
+    let mut resting = rested().await;
+    look().await;
+    assert!(is_open(&mut resting), "it came after both");
+    change(&here).await;
+    let mut resting = rested().await;
+    change(&there).await;
+    look().await;
+    assert!(!is_open(&mut resting), "it came before the last one");
+
+    let mut resting = rested().await;
+    here.rotate_signing_key(&Actor::System, TokenAlg::EdDsa, Rotation::Now).await.unwrap();
+    look().await;
+    assert!(!is_open(&mut resting), "a change of its own at which it closed nothing");
+    let mut resting = rested().await;
+    look().await;
+    assert!(is_open(&mut resting));
 }

@@ -64,6 +64,8 @@ impl Registry {
         self.add(&mut tx, &freeze).await?;
         self.commit(tx).await?;
         self.obey_freezes().await?;
+        // A session that the freeze cuts may have come and gone since the commit.
+        self.berths.close_all();
         Ok(freeze)
     }
 

@@ -75,6 +75,9 @@ pub use crate::registry::tokens::{IssuedFilter, IssuedRecord};
 pub use crate::registry::view::Footing;
 pub use crate::registry::who_read::{MESSAGE_ID, Reading};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use crate::audit::Audit;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
@@ -109,6 +112,9 @@ pub struct Registry {
     view: View,
     freshness: Freshness,
     berths: Berths,
+    /// Where the policy counter stood, at least, when all that rested in the berths was closed last. Changes are committed one after
+    /// the other: what is closed after one of them is closed for all that came before it, on whichever node they were made.
+    closed_for: Arc<AtomicI64>,
 }
 
 impl Registry {
@@ -116,7 +122,7 @@ impl Registry {
     pub fn new(store: Store, vault: Vault, audit: Audit, dialer: Dialer, clock: Clock, entropy: Entropy) -> Self {
         let node = NodeId::new(&clock, &entropy);
         let (sessions, gates, seats) = (Sessions::default(), Gates::default(), Seats::default());
-        let (secret_uses, berths) = (SecretUses::default(), Berths::default());
+        let (secret_uses, berths, closed_for) = (SecretUses::default(), Berths::default(), Arc::default());
         let (view, freshness) = (View::new(&clock), Freshness::new(&clock));
         Self {
             store,
@@ -133,6 +139,7 @@ impl Registry {
             view,
             freshness,
             berths,
+            closed_for,
         }
     }
 
@@ -246,7 +253,9 @@ impl Registry {
         let outcome = tx.commit_with(sql::EPOCH_BUMP, &[]).await;
         // What was opened under the policy before serves nobody any more, so that no kill or freeze leaves a connection behind.
         self.berths.close_all();
-        outcome?;
+        if let Some(row) = outcome? {
+            self.closed_for.fetch_max(row.int(0)?, Ordering::Relaxed);
+        }
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ impl House {
         let mut other = self.registry.clone();
         other.sessions = Sessions::default();
         other.view = View::new(&self.clock);
+        (other.berths, other.closed_for) = Default::default();
         other.node = crate::domain::id::NodeId::new(&self.clock, &random::system());
         other
     }

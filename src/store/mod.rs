@@ -270,14 +270,17 @@ impl Tx {
         Ok(self.rows(statement, args).await?.into_iter().next())
     }
 
-    /// Runs a last statement and makes all durable; says how many rows it touched.
-    pub async fn commit_with(self, statement: Statement, args: &[Value]) -> Result<u64, StoreError> {
+    /// Runs a last statement, which gives at most one row, and makes all durable.
+    pub async fn commit_with(self, statement: Statement, args: &[Value]) -> Result<Option<Row>, StoreError> {
         Ok(match self.0 {
-            Begun::Sqlite(tx) => tx.commit_with(statement, args.iter().cloned()).await?,
+            Begun::Sqlite(tx) => {
+                let rows = tx.commit_with(statement, args.iter().cloned()).await?;
+                rows.into_iter().next().map(|row| Row(Inner::Sqlite(row)))
+            }
             Begun::Postgres(mut tx) => {
-                let touched = bound!(statement, args).execute(&mut *tx).await?.rows_affected();
+                let rows = bound!(statement, args).fetch_all(&mut *tx).await?;
                 tx.commit().await?;
-                touched
+                rows.into_iter().next().map(|row| Row(Inner::Postgres(row)))
             }
         })
     }

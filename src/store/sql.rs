@@ -171,7 +171,7 @@ const APPENDS: [Append; 8] = [
 
 statements! {
     PING = "SELECT value FROM counters WHERE name = 'policy_epoch'";
-    EPOCH_BUMP = "UPDATE counters SET value = value + 1 WHERE name = 'policy_epoch'";
+    EPOCH_BUMP = "UPDATE counters SET value = value + 1 WHERE name = 'policy_epoch' RETURNING value";
 
     INSTALLATION_GET = "SELECT id, kek_id, kek_check FROM installation";
     INSTALLATION_ADD = "INSERT INTO installation (id, kek_id, kek_check, created_at) VALUES ($1, $2, $3, $4)";

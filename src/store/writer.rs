@@ -99,12 +99,11 @@ impl SqliteTx {
             State::Outside => {
                 let done = self.cross(bind(statement.opening(), args)).await?;
                 self.state = State::Inside;
-                // The first of them is what BEGIN has done.
-                Ok((done.rows, done.touched.last().copied().unwrap_or_default()))
+                Ok((done.rows, done.touched))
             }
             State::Inside => {
                 let done = all(self.connection()?, bind(statement.text(), args)).await?;
-                Ok((done.rows, done.touched.last().copied().unwrap_or_default()))
+                Ok((done.rows, done.touched))
             }
             State::Unclear => Err(broken()),
         }
@@ -121,19 +120,19 @@ impl SqliteTx {
         Ok(())
     }
 
-    /// Runs a last statement and makes all durable; says how many rows it touched.
+    /// Runs a last statement and makes all durable; gives its rows.
     pub(in crate::store) async fn commit_with(
         mut self,
         statement: Statement,
         args: impl IntoIterator<Item = Value>,
-    ) -> Result<u64, sqlx::Error> {
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
         if self.state != State::Inside {
-            let (_, touched) = self.run(statement, args).await?;
-            return self.commit().await.map(|()| touched);
+            let (rows, _) = self.run(statement, args).await?;
+            return self.commit().await.map(|()| rows);
         }
         let done = self.cross(bind(statement.closing(), args)).await?;
         self.state = State::Outside;
-        Ok(done.touched.first().copied().unwrap_or_default())
+        Ok(done.rows)
     }
 
     /// Runs all of a transaction in one way; says how many rows its last statement before the COMMIT touched.
@@ -174,8 +173,8 @@ fn broken() -> sqlx::Error {
 #[derive(Debug, Default)]
 struct Done {
     rows: Vec<SqliteRow>,
-    /// How many rows each touched.
-    touched: Vec<u64>,
+    /// How many rows the last one touched.
+    touched: u64,
 }
 
 async fn all(
@@ -186,7 +185,7 @@ async fn all(
     let mut done = Done::default();
     while let Some(step) = steps.try_next().await? {
         match step {
-            Either::Left(result) => done.touched.push(SqliteQueryResult::rows_affected(&result)),
+            Either::Left(result) => done.touched = SqliteQueryResult::rows_affected(&result),
             Either::Right(row) => done.rows.push(row),
         }
     }

@@ -17,7 +17,8 @@ use crate::upstream::wire::Wire;
 
 const KEEP: Duration = Duration::from_secs(60);
 
-fn berths(imap: usize) -> Berths {
+/// So many for each kind, and two that rest.
+pub(crate) fn berths(imap: usize) -> Berths {
     Berths::new(Settings { imap, smtp: imap, keep: KEEP, keep_most: 2 })
 }
 
@@ -50,13 +51,14 @@ fn connected(mut berth: Berth) -> (Wire, DuplexStream) {
 }
 
 /// Takes one and lets a connection rest in it.
-async fn rested(berths: &Berths, mailbox: &MailboxId) -> DuplexStream {
+pub(crate) async fn rested(berths: &Berths, mailbox: &MailboxId) -> DuplexStream {
     let (wire, peer) = connected(take(berths, mailbox, &client()).await.0);
     assert!(berths.rest(wire, vec!["IDLE".to_owned()]).is_none(), "it may rest");
     peer
 }
 
-async fn is_closed(peer: &mut DuplexStream) -> bool {
+/// Waits for the end.
+pub(crate) async fn is_closed(peer: &mut DuplexStream) -> bool {
     let mut said = Vec::new();
     tokio::time::timeout(Duration::from_secs(5), peer.read_to_end(&mut said)).await.is_ok()
 }
