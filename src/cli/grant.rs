@@ -32,7 +32,8 @@ pub(super) enum Grant {
         client: Option<String>,
         #[arg(long, required_unless_present = "verdict")]
         mailbox: Option<String>,
-        /// An IMAP command without tag, e.g. 'STORE 1 +FLAGS (\Deleted)'
+        /// An IMAP command without tag, e.g. 'STORE 1 +FLAGS (\Deleted)' or 'APPEND INBOX {310}', a POP3 command, 'MAIL
+        /// FROM:<address>', 'RCPT TO:<address>', DATA, or login for a new session
         #[arg(long, required_unless_present = "verdict")]
         command: Option<String>,
     },

@@ -79,16 +79,18 @@ pub struct Target {
 impl Target {
     /// Whether it reaches this client in this mailbox by this protocol.
     pub fn reaches(&self, client: &ClientId, mailbox: &MailboxId, protocol: Protocol) -> bool {
+        self.reaches_some(client, mailbox) && self.protocol.is_none_or(|only| only == protocol)
+    }
+
+    /// Whether it reaches this client in this mailbox by some protocol.
+    pub fn reaches_some(&self, client: &ClientId, mailbox: &MailboxId) -> bool {
         self.client.as_ref().is_none_or(|only| only == client)
             && self.mailbox.as_ref().is_none_or(|only| only == mailbox)
-            && self.protocol.is_none_or(|only| only == protocol)
     }
 
     /// Whether it reaches whatever protocol this client uses in this mailbox.
     pub fn reaches_all(&self, client: &ClientId, mailbox: &MailboxId) -> bool {
-        self.protocol.is_none()
-            && self.client.as_ref().is_none_or(|only| only == client)
-            && self.mailbox.as_ref().is_none_or(|only| only == mailbox)
+        self.protocol.is_none() && self.reaches_some(client, mailbox)
     }
 }
 

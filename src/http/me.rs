@@ -1,5 +1,6 @@
 //! `/oauth/me`: what a client has, for the client itself: mailboxes, scopes, bounds, places and ends. No secret is in it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use axum::extract::State;
@@ -16,15 +17,17 @@ use crate::domain::budget::Budgets;
 use crate::domain::client::{Client, Status};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Classify, Fault};
+use crate::domain::freeze::{Freeze, Level};
 use crate::domain::grant::Grant;
-use crate::domain::id::{ClientId, ClientSecretId, GrantId};
+use crate::domain::id::{ClientId, ClientSecretId, FreezeId, GrantId, MailboxId};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::ScopeSet;
+use crate::domain::session::Protocol;
 use crate::http::bearer::{Bearer, offer, proof, with_nonce};
 use crate::http::{HttpState, oauth};
 use crate::oauth::request::ClientProof;
 use crate::oauth::{OauthError, Origin};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{Admitted, Registry, RegistryError};
 
 pub(super) fn router() -> Router<HttpState> {
     Router::new()
@@ -68,6 +71,10 @@ struct Opened {
     /// What is left of the budgets in this hour and day (UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
     budgets_left: Option<Budgets>,
+    /// The freezes that hold for this client here, the strictest first: the strictest counts for whatever they stop. Absent when there
+    /// are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    freezes: Vec<Frozen>,
     /// How long an access token lives, in seconds.
     token_ttl_secs: u32,
     /// How long a session may last, in seconds; 0: as long as the token that opened it.
@@ -76,6 +83,22 @@ struct Opened {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     expires_at: Option<String>,
+}
+
+/// A freeze that holds for now: its id, as refusals name it, and not why it was made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MyFreeze)]
+struct Frozen {
+    #[schema(value_type = String, example = "frz_00000000000a")]
+    id: FreezeId,
+    level: Level,
+    /// Only by this protocol; by any when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<Protocol>,
+    /// When it ends by itself; an operator may end it before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    thaws_at: Option<String>,
 }
 
 /// One of the client's secrets, not the secret itself.
@@ -92,21 +115,22 @@ struct Kept {
 }
 
 /// The schemas that [`Me`] refers to.
-pub(super) fn schemas() -> [(&'static str, serde_json::Value); 3] {
+pub(super) fn schemas() -> [(&'static str, serde_json::Value); 4] {
     fn schema<T: utoipa::PartialSchema>() -> serde_json::Value {
         serde_json::to_value(T::schema()).unwrap_or_default()
     }
-    [("Me", schema::<Me>()), ("MyMailbox", schema::<Opened>()), ("MySecret", schema::<Kept>())]
+    [
+        ("Me", schema::<Me>()),
+        ("MyMailbox", schema::<Opened>()),
+        ("MyFreeze", schema::<Frozen>()),
+        ("MySecret", schema::<Kept>()),
+    ]
 }
 
 async fn me(State(state): State<HttpState>, origin: Origin, token: Option<Bearer>, headers: HeaderMap) -> Response {
     let answer = match token {
         Some(Bearer(claims)) => match state.registry.standing(&claims).await {
-            Ok(found) => left(&state.registry, &found.grant.id, &found.bounds).await.map(|left| {
-                let scope = found.scopes.reduced();
-                let opened = opened(&found.client, &found.mailbox, &found.grant, scope, found.bounds, left);
-                of(&state, found.client, vec![opened], None)
-            }),
+            Ok(found) => shown(&state, found).await,
             // It has gone since the token was looked at.
             Err(error) if error.fault() == Fault::Denied => Err(OauthError::InvalidClient),
             Err(error) => Err(failed(&error)),
@@ -122,6 +146,14 @@ async fn me(State(state): State<HttpState>, origin: Origin, token: Option<Bearer
     if matches!(proof(&headers), Ok(None)) { response } else { with_nonce(&state, response) }
 }
 
+/// For who shows an access token. A freeze refuses it nothing here: this is where it is told.
+async fn shown(state: &HttpState, found: Admitted) -> Result<Me, OauthError> {
+    let Admitted { client, mailbox, grant, scopes, bounds } = found;
+    let freezes = state.registry.list_freezes().await.map_err(|error| failed(&error))?;
+    let opened = opened(&state.registry, (&client, &mailbox, &grant), (scopes, bounds), &freezes).await?;
+    Ok(of(state, client, vec![opened], None))
+}
+
 /// The resource's metadata (RFC 9728).
 async fn metadata(State(state): State<HttpState>) -> Response {
     let keep = HeaderValue::from_static("public, max-age=300");
@@ -133,6 +165,7 @@ async fn whole(state: &HttpState, headers: &HeaderMap, origin: &Origin) -> Resul
     let proof = oauth::authorization(headers).and_then(|header| ClientProof::parse(b"", header));
     let client = state.tokens.identify(proof, origin).await?;
     let (registry, now) = (&state.registry, state.clock.now());
+    let freezes = registry.list_freezes().await.map_err(|error| failed(&error))?;
     let mut mailboxes = Vec::new();
     for grant in registry.grants_of_client(&client.id).await.map_err(|error| failed(&error))? {
         let mailbox = match registry.find_mailbox(grant.mailbox_id.as_str()).await {
@@ -140,8 +173,8 @@ async fn whole(state: &HttpState, headers: &HeaderMap, origin: &Origin) -> Resul
             Err(error) if error.fault() != Fault::NotFound => return Err(failed(&error)),
             Ok(_) | Err(_) => continue,
         };
-        let left = left(registry, &grant.id, &grant.bounds).await?;
-        mailboxes.push(opened(&client, &mailbox, &grant, grant.scopes.reduced(), grant.bounds.clone(), left));
+        let given = (grant.scopes, grant.bounds.clone());
+        mailboxes.push(opened(registry, (&client, &mailbox, &grant), given, &freezes).await?);
     }
     if let [only] = mailboxes.as_mut_slice() {
         only.is_default |= client.default_mailbox.is_none();
@@ -168,26 +201,42 @@ async fn left(registry: &Registry, grant: &GrantId, bounds: &Bounds) -> Result<O
     registry.budget_left(grant, &budgets).await.map(Some).map_err(|error| failed(&error))
 }
 
-fn opened(
-    client: &Client,
-    mailbox: &Mailbox,
-    grant: &Grant,
-    scope: ScopeSet,
-    bounds: Bounds,
-    budgets_left: Option<Budgets>,
-) -> Opened {
-    Opened {
+/// The freezes that hold for a client in a mailbox, by the protocols that it may speak there.
+fn frozen(freezes: &[Freeze], client: &ClientId, mailbox: &MailboxId, bounds: &Bounds) -> Vec<Frozen> {
+    let holds = |freeze: &&Freeze| {
+        freeze.target.reaches_some(client, mailbox)
+            && freeze.target.protocol.is_none_or(|protocol| bounds.allow_protocol(protocol))
+    };
+    let mut held: Vec<&Freeze> = freezes.iter().filter(holds).collect();
+    held.sort_by_key(|freeze| Reverse(freeze.level));
+    let told = held.into_iter().map(|freeze| Frozen {
+        id: freeze.id.clone(),
+        level: freeze.level,
+        protocol: freeze.target.protocol,
+        thaws_at: freeze.thaws_at.map(Timestamp::to_rfc3339),
+    });
+    told.collect()
+}
+
+async fn opened(
+    registry: &Registry,
+    (client, mailbox, grant): (&Client, &Mailbox, &Grant),
+    (scopes, bounds): (ScopeSet, Bounds),
+    freezes: &[Freeze],
+) -> Result<Opened, OauthError> {
+    Ok(Opened {
         address: mailbox.address.clone(),
         resource: mailbox.address.to_resource(),
         is_default: client.default_mailbox.as_ref() == Some(&mailbox.id),
         grant_id: grant.id.clone(),
-        scope,
+        scope: scopes.reduced(),
+        budgets_left: left(registry, &grant.id, &bounds).await?,
+        freezes: frozen(freezes, &client.id, &mailbox.id, &bounds),
         bounds,
-        budgets_left,
         token_ttl_secs: grant.token_ttl_secs,
         session_ttl_secs: grant.session_ttl.to_secs(),
         expires_at: grant.expires_at.map(Timestamp::to_rfc3339),
-    }
+    })
 }
 
 fn failed(error: &RegistryError) -> OauthError {

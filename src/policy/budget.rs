@@ -1,7 +1,8 @@
 //! Budgets: a command that scopes and bounds permit is refused for a while when too little is left.
 
-use crate::domain::budget::{Budgeted, Budgets, Span};
+use crate::domain::budget::{Budgeted, Budgets, Span, Used};
 use crate::policy::Denial;
+use crate::policy::charge::Account;
 
 /// The rule's code.
 pub const RULE: &str = "budget";
@@ -13,9 +14,18 @@ pub fn exhausted(asked: &str, what: Budgeted, span: Span, limit: u64) -> Denial 
     Denial::rule(RULE, asked, &text).about(budget)
 }
 
-/// The limit of sessions at a time, as a refusal names it.
-pub fn sessions(most: u32) -> String {
-    format!("sessions={most}")
+/// The refusal of a session that would be one more than the grant lets be at a time.
+pub fn no_seat(asked: &str, most: u32) -> Denial {
+    let budget = format!("sessions={most}");
+    Denial::rule(RULE, asked, &format!("the grant's budget {budget} is used up")).about(budget)
+}
+
+/// How the limit that a denial names stands now.
+pub fn account(object: &str, used: &Used) -> Option<Account> {
+    match Limit::read(object)? {
+        Limit::Counted(what, span, limit) => Some(Account { what, span, limit, used: used.of(what, span), needs: 1 }),
+        Limit::Sessions(_) => None,
+    }
 }
 
 /// A limit that refused, as its denial names it.
@@ -50,12 +60,18 @@ impl Limit {
         }
     }
 
-    /// Twice as much, in the words of `--budget`.
-    pub(super) fn doubled(self) -> String {
-        let double = |most: u64| most.saturating_mul(2).max(1);
+    /// Twice as much, and again until it is `least`, in the words of `--budget`.
+    pub(super) fn raised(self, least: u64) -> String {
+        let raised = |most: u64| {
+            let mut raised = most.saturating_mul(2).max(1);
+            while raised < least {
+                raised = raised.saturating_mul(2);
+            }
+            raised
+        };
         match self {
-            Self::Sessions(most) => format!("sessions={}", double(most)),
-            Self::Counted(what, span, most) => format!("{}={}/{}", what.as_str(), double(most), span.as_str()),
+            Self::Sessions(most) => format!("sessions={}", raised(most)),
+            Self::Counted(what, span, most) => format!("{}={}/{}", what.as_str(), raised(most), span.as_str()),
         }
     }
 }

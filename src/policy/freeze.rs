@@ -19,6 +19,11 @@ pub fn while_frozen<T>(
     })
 }
 
+/// The refusal of all that a client does, whatever it `asked`.
+pub fn frozen_out(asked: &str, freeze: &FreezeId) -> Denial {
+    Denial { text: format!("access is frozen for now (freeze {freeze})"), ..Denial::frozen(asked, freeze) }
+}
+
 impl Denial {
     fn frozen(asked: &str, freeze: &FreezeId) -> Self {
         Self::rule(Self::FROZEN, asked, &format!("{asked} is frozen for now (freeze {freeze})")).about(freeze.as_str())

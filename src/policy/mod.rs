@@ -1,6 +1,7 @@
 //! Pure decisions: may this command be done under these rights? One table per protocol.
 
 pub mod budget;
+pub mod charge;
 mod freeze;
 pub mod imap;
 pub mod pop3;
@@ -11,8 +12,9 @@ use crate::domain::address::MailAddress;
 use crate::domain::bounds::Bounds;
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::session::Protocol;
+use crate::policy::charge::Charge;
 
-pub use crate::policy::freeze::while_frozen;
+pub use crate::policy::freeze::{frozen_out, while_frozen};
 
 /// What a session may do: token and grant taken together.
 #[derive(Clone, Debug)]
@@ -118,19 +120,10 @@ pub fn protocol_of(command: &str) -> Protocol {
     }
 }
 
-/// What `command` would get under these rights: an IMAP command without its tag, a POP3 command, or
-/// `MAIL FROM:<address>` / `RCPT TO:<address>`.
+/// What `command` would get under these rights, and what it counts on of its grant's budgets then: an IMAP command without its tag
+/// (`APPEND INBOX {310}` with the announcement of its message), a POP3 command, `MAIL FROM:<address>`, `RCPT TO:<address>` or `DATA`.
 /// `costly_search` is the gateway's setting.
-pub fn explain(rights: &Rights, costly_search: bool, command: &str) -> Result<(), Denial> {
-    if let Some(decision) = smtp::explain(rights, command).or_else(|| pop3::explain(rights, command)) {
-        return decision;
-    }
-    match crate::protocol::imap::request::Request::parse(format!("A {command}\r\n").as_bytes()) {
-        Ok(request) => {
-            let state = imap::State { delimiter: Some('/'), is_read_write: true, costly_search };
-            imap::decide_request(rights, state, request).map(drop)
-        }
-        Err(_) => Err(imap::decide_unparsed(command.as_bytes())
-            .unwrap_or_else(|| Denial::rule("unknown", command, "this is no command that the gateway knows"))),
-    }
+pub fn explain(rights: &Rights, costly_search: bool, command: &str) -> Result<Charge, Denial> {
+    let mail = smtp::explain(rights, command).or_else(|| pop3::explain(rights, command));
+    mail.unwrap_or_else(|| imap::explain(rights, costly_search, command))
 }

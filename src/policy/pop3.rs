@@ -2,6 +2,7 @@
 
 use crate::domain::folder::FolderPath;
 use crate::domain::scope::Scope;
+use crate::policy::charge::Charge;
 use crate::policy::{Denial, Permit, Rights};
 use crate::protocol::pop3::command::{Command, verb};
 
@@ -41,9 +42,12 @@ pub(super) fn is_command(line: &str) -> bool {
 }
 
 /// What a line like `RETR 1` would get; `None` when it is no command of POP3. `LIST` with two arguments is IMAP's.
-pub(super) fn explain(rights: &Rights, line: &str) -> Option<Result<(), Denial>> {
+pub(super) fn explain(rights: &Rights, line: &str) -> Option<Result<Charge, Denial>> {
     let (verb, rest) = verb(line.as_bytes())?;
-    Command::parse(&verb, rest).map(|command| decide(rights, command).map(drop))
+    let command = Command::parse(&verb, rest)?;
+    // A tool has to open the maildrop first.
+    let folder = Charge::maildrop().folder;
+    Some(decide(rights, command).map(|permit| Charge { folder, ..Charge::pop3(permit.into_inner()) }))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What would let a refused command through: the change of the grant that does it, or why none does.
 
+use crate::domain::budget::Span;
 use crate::domain::clock::Timestamp;
 use crate::domain::folder::FolderPath;
 use crate::domain::freeze::Freeze;
@@ -7,6 +8,7 @@ use crate::domain::grant::Grant;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::scope::{Preset, Scope};
 use crate::policy::budget::{Limit, RULE};
+use crate::policy::charge::Account;
 
 /// What was refused, as it was recorded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +21,8 @@ pub struct Refused<'a> {
     pub object: Option<&'a str>,
     /// The mail protocol.
     pub protocol: Option<&'a str>,
+    /// What it counts on of the grant's budgets, as they stand now.
+    pub accounts: &'a [Account],
 }
 
 /// Who can bring a remedy about.
@@ -117,22 +121,35 @@ pub fn remedy(refused: Refused<'_>, grant: Option<(&Grant, &Mailbox)>) -> Remedy
         "whole-account" => Remedy::of(Who::Granter, "a grant that names no folders gives it: no list of them can"),
         RULE => match object.and_then(Limit::read) {
             Some(limit) if limit.is_lifted(&bounds.budgets.unwrap_or_default()) => by_now,
-            Some(limit) => {
-                let options = vec![("--budget", limit.doubled())];
-                let text = match limit {
-                    Limit::Counted(_, span, _) => {
-                        format!("wait for the next {} of UTC, or raise the budget", span.as_str())
-                    }
-                    Limit::Sessions(_) => "end one of the grant's sessions, or raise the budget".to_owned(),
-                };
-                Remedy::change(text, options)
-            }
+            Some(limit) => raise(limit, refused.accounts),
             None => Remedy::of(Who::Granter, "wait, or raise the grant's budgets"),
         },
         "token-scope" => Remedy::of(Who::Tool, "the token's scopes are none of the grant's: ask for a new token"),
         "grant" => by_now,
         _ => Remedy::of(Who::Granter, "look at the grant's bounds: `mailwarden grant show` tells them"),
     }
+}
+
+/// What would let through what the budget `limit` refused: all of the accounts that are short are raised.
+fn raise(limit: Limit, accounts: &[Account]) -> Remedy {
+    let short: Vec<&Account> = accounts.iter().filter(|account| !account.is_enough()).collect();
+    let raised = |account: &&Account| {
+        let limit = Limit::Counted(account.what, account.span, account.limit);
+        ("--budget", limit.raised(account.used.saturating_add(account.needs)))
+    };
+    let mut options: Vec<_> = short.iter().map(raised).collect();
+    if options.is_empty() {
+        options.push(("--budget", limit.raised(0)));
+    }
+    let text = match limit {
+        Limit::Counted(_, span, _) => {
+            let is_day = span == Span::Day || short.iter().any(|account| account.span == Span::Day);
+            let span = if is_day { Span::Day } else { Span::Hour };
+            format!("wait for the next {} of UTC, or raise the budget", span.as_str())
+        }
+        Limit::Sessions(_) => "end one of the grant's sessions, or raise the budget".to_owned(),
+    };
+    Remedy::change(text, options)
 }
 
 /// What would let through what a freeze refused; `None`: it is over. `made_by` is told as it is given.

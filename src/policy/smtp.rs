@@ -2,6 +2,7 @@
 
 use crate::domain::address::MailAddress;
 use crate::domain::scope::Scope;
+use crate::policy::charge::Charge;
 use crate::policy::{Denial, Permit, Rights};
 
 /// Decides the envelope's sender. `None` is the null sender, which nobody may use.
@@ -47,26 +48,35 @@ pub fn header(rights: &Rights, authors: &[MailAddress]) -> Result<(), Denial> {
     }
 }
 
-/// Whether `command` is one of the two that [`explain`] takes.
+/// Whether `command` is one of those that [`explain`] takes.
 pub(super) fn is_command(command: &str) -> bool {
-    ["MAIL FROM:", "RCPT TO:"]
-        .iter()
-        .any(|word| command.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word)))
+    is_data(command)
+        || ["MAIL FROM:", "RCPT TO:"]
+            .iter()
+            .any(|word| command.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word)))
 }
 
-/// What `MAIL FROM:<a>` or `RCPT TO:<a>` would get; `None` when `command` is neither.
-pub(super) fn explain(rights: &Rights, command: &str) -> Option<Result<(), Denial>> {
+fn is_data(command: &str) -> bool {
+    command.eq_ignore_ascii_case("DATA")
+}
+
+/// What `MAIL FROM:<a>`, `RCPT TO:<a>` or `DATA` would get; `None` when `command` is none of them. What a message says is not known
+/// here.
+pub(super) fn explain(rights: &Rights, command: &str) -> Option<Result<Charge, Denial>> {
     let strip = |prefix: &str| {
         let head = command.get(..prefix.len())?;
         let rest = head.eq_ignore_ascii_case(prefix).then(|| command.get(prefix.len()..))??;
         rest.trim().strip_prefix('<')?.strip_suffix('>').map(str::to_owned)
     };
     if let Some(address) = strip("MAIL FROM:") {
-        return Some(sender(rights, address.parse().ok()).map(drop));
+        return Some(sender(rights, address.parse().ok()).map(|_| Charge::mail()));
+    }
+    if is_data(command) {
+        return Some(header(rights, &[]).map(|()| Charge::data()));
     }
     let address = strip("RCPT TO:")?;
     Some(match address.parse() {
-        Ok(address) => recipient(rights, address).map(drop),
+        Ok(address) => recipient(rights, address).map(|_| Charge::rcpt()),
         Err(_) => Err(Denial::rule("recipient", "RCPT TO", "the recipient is not an address that the gateway takes")),
     })
 }

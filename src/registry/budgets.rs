@@ -1,7 +1,8 @@
 //! The counters of budgets, in the database: what all nodes together use under one grant in one hour or day. What may be used is
 //! taken off them before it is used.
 
-use crate::domain::budget::{Allowance, Budgeted, Budgets, Span};
+use crate::crypto::hash::sha256;
+use crate::domain::budget::{Allowance, Budgeted, Budgets, Span, Used};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::freeze::{Level, Target};
@@ -55,17 +56,17 @@ impl Registry {
         Ok(Ok(amount))
     }
 
-    /// Counts a folder once in each span; `folder` is its digest.
+    /// Counts a folder once in each span.
     pub(in crate::registry) async fn draw_folder(
         &self,
         info: &SessionInfo,
         allowance: Allowance,
-        folder: &[u8],
+        folder: &str,
         now: Timestamp,
         freezes: bool,
     ) -> Result<Result<(), Exhausted>, RegistryError> {
-        let (grant, what) = (&info.grant_id, Budgeted::Folders);
-        let mark = |span: Span| [grant.as_str().into(), span.millis().into(), span.begin(now).0.into(), folder.into()];
+        let (grant, what, folder) = (&info.grant_id, Budgeted::Folders, digest(folder));
+        let mark = |span| mark(grant, span, now, &folder);
         let mut new = Vec::new();
         let mut tx = self.store.begin().await?;
         for (span, limit) in allowance.limits() {
@@ -104,17 +105,38 @@ impl Registry {
 
     /// The limits of `budgets`, each with what is left of it now.
     pub async fn budget_left(&self, grant: &GrantId, budgets: &Budgets) -> Result<Budgets, RegistryError> {
+        Ok(budgets.less(&self.budget_used(grant).await?))
+    }
+
+    /// What is used under a grant in this hour and day, with what running sessions have taken ahead. Nothing is taken.
+    pub async fn budget_used(&self, grant: &GrantId) -> Result<Used, RegistryError> {
         let now = self.clock.now();
         let mut args = vec![grant.as_str().into()];
         args.extend(Span::ALL.iter().flat_map(|span| [span.millis().into(), span.begin(now).0.into()]));
-        let mut found = Vec::new();
+        let mut counters = Vec::new();
         for row in self.store.rows(sql::BUDGET_USES, &args).await? {
-            found.push((row.text(0)?, row.int(1)?, row.int(2)?));
+            let (name, millis, used) = (row.text(0)?, row.int(1)?, row.int(2)?);
+            let what = Budgeted::ALL.into_iter().find(|what| what.as_str() == name);
+            let span = Span::ALL.into_iter().find(|span| span.millis() == millis);
+            counters.extend(what.zip(span).map(|(what, span)| (what, span, u64::try_from(used).unwrap_or_default())));
         }
-        Ok(budgets.less(|what, span| {
-            let of = |(name, millis, _): &&(String, i64, i64)| name == what.as_str() && *millis == span.millis();
-            found.iter().find(of).map_or(0, |(_, _, used)| u64::try_from(*used).unwrap_or_default())
-        }))
+        Ok(Used::new(now, counters))
+    }
+
+    /// The spans of `at` in which a folder was counted already. Nothing is counted.
+    pub async fn folder_counted(
+        &self,
+        grant: &GrantId,
+        folder: &str,
+        at: Timestamp,
+    ) -> Result<Vec<Span>, RegistryError> {
+        let mut counted = Vec::new();
+        for span in Span::ALL {
+            if self.store.row(sql::BUDGET_FOLDER_FIND, &mark(grant, span, at, &digest(folder))).await?.is_some() {
+                counted.push(span);
+            }
+        }
+        Ok(counted)
     }
 
     /// Forgets counters of hours and days that are over on every node, and seats of nodes that are long dead.
@@ -208,6 +230,15 @@ async fn add(
 
 fn key(grant: &GrantId, what: Budgeted, span: Span, now: Timestamp) -> [Value; 4] {
     [grant.as_str().into(), what.as_str().into(), span.millis().into(), span.begin(now).0.into()]
+}
+
+/// What stands for a folder's name.
+fn digest(folder: &str) -> [u8; 32] {
+    sha256(folder.as_bytes())
+}
+
+fn mark(grant: &GrantId, span: Span, now: Timestamp, folder: &[u8]) -> [Value; 4] {
+    [grant.as_str().into(), span.millis().into(), span.begin(now).0.into(), folder.into()]
 }
 
 pub(in crate::registry) fn signed(amount: u64) -> i64 {

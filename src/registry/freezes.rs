@@ -7,7 +7,7 @@ use crate::domain::client::Client;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::freeze::{Act, Freeze, Freezes, Level, Target};
-use crate::domain::id::{ClientId, FreezeId, MailboxId};
+use crate::domain::id::FreezeId;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
 use crate::registry::freeze_board::FreezeBoard;
@@ -105,18 +105,6 @@ impl Registry {
         }
         self.commit(tx).await?;
         self.obey_freezes().await
-    }
-
-    /// The freeze that lets this client change nothing in this mailbox by this protocol, and send nothing.
-    pub async fn freeze_of_change(
-        &self,
-        client: &ClientId,
-        mailbox: &MailboxId,
-        protocol: Protocol,
-    ) -> Result<Option<FreezeId>, RegistryError> {
-        let freezes = self.freezes_now().await?;
-        let freeze = freezes.stopping(Act::Change, (client, mailbox, protocol), self.clock.now());
-        Ok(freeze.map(|freeze| freeze.id.clone()))
     }
 
     /// Where running sessions look.

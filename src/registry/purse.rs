@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::crypto::hash::sha256;
 use crate::domain::bounds::Bounds;
 use crate::domain::budget::{Allowance, Budgeted, Budgets, Span};
 use crate::domain::clock::Timestamp;
@@ -140,7 +139,7 @@ impl Registry {
         folder: &str,
     ) -> Result<Result<(), Exhausted>, RegistryError> {
         let Some((_, allowance)) = purse.limited(Budgeted::Folders) else { return Ok(Ok(())) };
-        self.draw_folder(info, allowance, &sha256(folder.as_bytes()), self.clock.now(), purse.budgets.freeze()).await
+        self.draw_folder(info, allowance, folder, self.clock.now(), purse.budgets.freeze()).await
     }
 
     /// Puts everything back that is left at the end of a session.

@@ -80,6 +80,17 @@ impl Registry {
         Ok(is_free.then_some(seat))
     }
 
+    /// How many seats are taken under a grant now. None is taken.
+    pub async fn seats_taken(&self, grant: &GrantId) -> Result<u64, RegistryError> {
+        let args = [grant.as_str().into(), self.clock.now().plus_millis(-DEAD_MILLIS).0.into()];
+        let rows = self.store.rows(sql::SEAT_TAKEN, &args).await?;
+        let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+        // Those that were left here are given back before anybody asks for one.
+        let book = self.seats.lock();
+        let taken = ids.iter().filter(|id| !book.left.iter().any(|left| left.as_str() == id.as_str()));
+        Ok(u64::try_from(taken.count()).unwrap_or(u64::MAX))
+    }
+
     /// Gives seats back that were left on this node.
     pub async fn give_back_seats(&self) -> Result<(), RegistryError> {
         let left = std::mem::take(&mut self.seats.lock().left);

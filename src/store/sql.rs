@@ -302,6 +302,7 @@ statements! {
     BUDGET_FOLDER_SWEEP = "DELETE FROM budget_folders WHERE begun_at + span < $1";
     SEAT_ADD = "INSERT INTO session_seats (session_id, grant_id, node_id, seen_at) VALUES ($1, $2, $3, $4)";
     SEAT_COUNT = "SELECT COUNT(*) FROM session_seats WHERE grant_id = $1";
+    SEAT_TAKEN = "SELECT session_id FROM session_seats WHERE grant_id = $1 AND seen_at >= $2";
     SEAT_REMOVE = "DELETE FROM session_seats WHERE session_id = $1";
     SEAT_OF_NODE = "SELECT session_id FROM session_seats WHERE node_id = $1";
     SEAT_SEEN = "UPDATE session_seats SET seen_at = $2 WHERE node_id = $1";

@@ -1,7 +1,6 @@
 //! What a grant lets be used up in an hour or day, and how many sessions at a time: exact across sessions, reconnects and nodes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -16,18 +15,10 @@ use crate::support::stage::{ADDRESS, PASSWORD, Stage};
 use crate::support::submission::{Submission, add_mailbox, say};
 use crate::support::upstream::imap::ScriptedImap;
 use crate::support::wire::Wire;
-use crate::support::{PATIENCE, folder, long_run, wait_for};
+use crate::support::{PATIENCE, early_in_the_hour, folder, long_run, wait_for};
 
 /// So many sessions at a time.
 const MOST: usize = 6;
-
-/// Waits where the hour is about to end: what is counted here is counted in one.
-fn early_in_the_hour() {
-    wait_for("the next hour", Duration::from_secs(150), || {
-        let now = SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970").as_secs();
-        (now % 3600 < 3600 - 120).then_some(())
-    });
-}
 
 /// A tool with a grant of these budgets.
 fn budgeted(gateway: &Gateway, name: &str, preset: &str, budgets: &[&str]) -> Tool {

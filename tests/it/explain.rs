@@ -322,6 +322,41 @@ fn a_freeze_explains_itself_at_every_door_and_who_may_end_it() {
 }
 
 #[test]
+fn a_freeze_is_told_of_every_command_that_it_stops_and_of_no_other() {
+    let scene = Both::set(|_| Act::Well);
+    let all = tool(&scene, "all", &["--preset", "full"]);
+    let reads = ["FETCH 1 BODY[]", "RETR 1", "NOOP"];
+    let changes = ["EXPUNGE", "DELE 1", "DATA"];
+    for (target, level, (logins, reading, changing)) in [
+        (&[][..], "no-new-tokens", (true, true, true)),
+        (&[], "read-only", (true, true, false)),
+        (&[], "drain", (false, true, true)),
+        (&[], "cut", (false, false, false)),
+        // By IMAP it comes in.
+        (&["--protocol", "smtp"], "cut", (true, true, true)),
+    ] {
+        let args = [&["freeze", "--client", &all.id, "--level", level, "--reason", "a drill"], target].concat();
+        let made = scene.gateway.manage_ok(&[&args[..], &["--format", "json"]].concat(), b"");
+        let made: Value = serde_json::from_str(&made).expect("JSON");
+        let id = made["id"].as_str().expect("an id");
+        let asked = [(&["login"][..], logins), (&reads, reading), (&changes, changing)];
+        for (command, permitted) in asked.iter().flat_map(|(commands, may)| commands.iter().map(|one| (*one, *may))) {
+            let permitted = permitted && (command != "DATA" || target.is_empty());
+            let args = ["grant", "explain", "--client", "all", "--mailbox", ADDRESS, "--command", command];
+            let told = scene.gateway.manage_ok(&[&args[..], &["--format", "json"]].concat(), b"");
+            let told: Value = serde_json::from_str(&told).expect("JSON");
+            assert_eq!(told["permitted"], permitted, "{level} {command}: {told}");
+            if !permitted {
+                assert_eq!((&told["rule"], &told["object"]), (&json!("freeze"), &json!(id)), "{level} {command}");
+                assert_eq!(told["command"], format!("mailwarden thaw {id}"), "{level} {command}");
+                assert_eq!(told["roles"], json!(["admin", "security"]), "{level} {command}");
+            }
+        }
+        scene.gateway.manage_ok(&["thaw", id], b"");
+    }
+}
+
+#[test]
 fn a_budget_of_sessions_explains_itself_and_the_proposed_command_makes_room() {
     let scene = Both::set(|_| Act::Well);
     let few = tool(&scene, "few", &["--preset", "full", "--budget", "sessions=1"]);

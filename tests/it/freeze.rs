@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::support::api::Api;
 use crate::support::frozen_scene::Scene;
-use crate::support::gateway::{plain, xoauth2};
+use crate::support::gateway::{Upstream, base64, plain, xoauth2};
 use crate::support::http::{HERE, ask, basic, post_to};
-use crate::support::stage::ADDRESS;
+use crate::support::stage::{ADDRESS, PASSWORD};
 use crate::support::submission::say;
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, wait_for};
@@ -230,6 +230,69 @@ fn a_refusal_by_a_freeze_is_explained() {
     }
     let told = explain(&["--client", &scene.tool.id, "--mailbox", ADDRESS, "--command", "FETCH 1 BODY[]"]);
     assert_eq!(told["permitted"], true, "{told}");
+}
+
+#[test]
+fn a_tool_is_told_of_the_freezes_that_hold_for_it_and_of_no_other() {
+    let scene = Scene::set();
+    let api = Api::of(&scene.gateway);
+    let bearer = format!("Bearer {}", scene.token);
+    let proof = format!("Basic {}", base64(format!("{}:{}", scene.tool.id, scene.tool.secret).as_bytes()));
+    // With a token and with its own proof, whatever is frozen.
+    let told = || {
+        let [token, whole] = [&bearer, &proof].map(|shown| {
+            let answer = api.send("GET", "/oauth/me", &[("Authorization", shown)], "");
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert!(!answer.body.contains("a drill") && !answer.body.contains("made_by"), "{answer:?}");
+            answer.json()["mailboxes"][0]["freezes"].clone()
+        });
+        assert_eq!(token, whole);
+        token
+    };
+    assert_eq!(told(), json!(null));
+    let client = ["--client", scene.tool.id.as_str()];
+    for (level, _) in LEVELS {
+        for target in [&client[..], &["--mailbox", ADDRESS], &["--all"]] {
+            let id = scene.freeze(&[target, &["--level", level]].concat());
+            assert_eq!(told(), json!([{ "id": id, "level": level }]), "{target:?}");
+            scene.gateway.manage_ok(&["thaw", &id], b"");
+            assert_eq!(told(), json!(null), "{level} {target:?}");
+        }
+    }
+    // Of several the strictest comes first, and each has its end and its protocol.
+    let mild = scene.freeze(&["--all", "--level", "no-new-tokens", "--for", "2h"]);
+    let strict = scene.freeze(&[&client[..], &["--protocol", "smtp", "--level", "drain"]].concat());
+    let middle = scene.freeze(&["--mailbox", ADDRESS, "--level", "read-only"]);
+    let end = scene.freezes().iter().find(|one| one["id"] == mild).expect("it")["thaws_at"].clone();
+    assert!(end.is_string());
+    let three = json!([
+        { "id": strict, "level": "drain", "protocol": "smtp" },
+        { "id": middle, "level": "read-only" },
+        { "id": mild, "level": "no-new-tokens", "thaws_at": end },
+    ]);
+    assert_eq!(told(), three);
+    // What reaches somebody else, or another mailbox, is not told.
+    let other = scene.gateway.add_client("bystander");
+    scene.freeze(&["--client", &other.id, "--level", "cut"]);
+    let elsewhere = Upstream { imap: scene.imap.port, smtp: None, starttls: false };
+    scene.gateway.add_mailbox("else@example.test", PASSWORD, elsewhere, &scene.ca).expect_ok("mailbox add");
+    scene.freeze(&["--mailbox", "else@example.test", "--level", "cut"]);
+    assert_eq!(told(), three);
+    // Nor what stops a protocol that its grant does not let be spoken.
+    scene.gateway.manage_ok(&["thaw", "--all"], b"");
+    let imap = scene.gateway.add_client("imap");
+    let add = ["grant", "add", "--client", &imap.id, "--mailbox", ADDRESS, "--preset", "full", "--protocol", "imap"];
+    scene.gateway.manage_ok(&add, b"");
+    let bearer = format!("Bearer {}", scene.gateway.token(&imap, ADDRESS));
+    let ids = ["smtp", "imap"].map(|protocol| scene.freeze(&["--protocol", protocol, "--level", "read-only"]));
+    let answer = api.send("GET", "/oauth/me", &[("Authorization", &bearer)], "").json();
+    let expected = json!([{ "id": ids[1], "level": "read-only", "protocol": "imap" }]);
+    assert_eq!(answer["mailboxes"][0]["freezes"], expected);
+    // It hears the same id where it is refused.
+    let mut session = scene.gateway.imap_session(ADDRESS, bearer.trim_start_matches("Bearer "));
+    session.command_ok("a", "SELECT INBOX");
+    let refused = session.command("b", "STORE 1 +FLAGS (\\Seen)");
+    assert!(refused.last().is_some_and(|line| line.contains(&ids[1])), "{refused:?}");
 }
 
 #[test]

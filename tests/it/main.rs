@@ -19,6 +19,7 @@ mod dev_flow;
 mod dpop;
 mod dpop_proof;
 mod explain;
+mod explain_budgets;
 mod fapi;
 mod framing;
 mod freeze;

@@ -78,6 +78,32 @@ impl Span {
     pub fn begin(self, now: Timestamp) -> Timestamp {
         Timestamp(now.0 - now.0.rem_euclid(self.millis()))
     }
+
+    /// When it ends, and the next one begins.
+    pub fn end(self, now: Timestamp) -> Timestamp {
+        self.begin(now).plus_millis(self.millis())
+    }
+}
+
+/// What was used under one grant in the hour and the day of a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// The time.
+    pub at: Timestamp,
+    counters: Vec<(Budgeted, Span, u64)>,
+}
+
+impl Used {
+    /// What the counters hold; what is not named was not used.
+    pub fn new(at: Timestamp, counters: Vec<(Budgeted, Span, u64)>) -> Self {
+        Self { at, counters }
+    }
+
+    /// How much of `what` in `span`.
+    pub fn of(&self, what: Budgeted, span: Span) -> u64 {
+        let of = |(counted, in_span, _): &&(Budgeted, Span, u64)| (*counted, *in_span) == (what, span);
+        self.counters.iter().find(of).map_or(0, |(_, _, used)| *used)
+    }
 }
 
 /// What happens when a grant's budget is used up for the first time in an hour or day.
@@ -263,10 +289,10 @@ impl Budgets {
 
     /// The same limits, each with what is left where `used` was used.
     #[must_use]
-    pub fn less(&self, used: impl Fn(Budgeted, Span) -> u64) -> Self {
+    pub fn less(&self, used: &Used) -> Self {
         let left = |what| {
             let less =
-                |span, limit: Option<Amount>| limit.map(|limit| Amount(limit.0.saturating_sub(used(what, span))));
+                |span, limit: Option<Amount>| limit.map(|limit| Amount(limit.0.saturating_sub(used.of(what, span))));
             let Allowance { hour, day } = self.of(what);
             let left = Allowance { hour: less(Span::Hour, hour), day: less(Span::Day, day) };
             left.is_limit().then_some(left)

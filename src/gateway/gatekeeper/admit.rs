@@ -12,6 +12,7 @@ use crate::gateway::gatekeeper::moor::Had;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::stream::Peer;
 use crate::oauth::{self, TokenRejected};
+use crate::policy::charge::LOGIN;
 use crate::policy::{Denial, Rights, budget};
 use crate::protocol::sasl::Attempt;
 use crate::registry::sessions::Standing;
@@ -96,7 +97,7 @@ impl Gatekeeper {
             .source(peer.address.ip())
             .detail("protocol", protocol.as_str())
             .detail("mechanism", mechanism.map_or("LOGIN", Mechanism::as_str))
-            .detail("asked", "login")
+            .detail("asked", LOGIN)
             .detail("rule", rule.rule)
             .detail("reason", reason);
         if let Some(claims) = claims {
@@ -239,9 +240,8 @@ impl Gatekeeper {
             return Ok(Some(seat));
         }
         let (fault, text) = (Fault::Throttled, "too many sessions under this grant, try again later".to_owned());
-        let budget = budget::sessions(most);
-        let reason = format!("the grant's budget {budget} is used up");
-        let rule = LoginRule { rule: budget::RULE, object: Some(budget) };
-        Err(Doubt::later(claims, rule, &reason, Refusal { fault, text, is_last: false }))
+        let denial = budget::no_seat(LOGIN, most);
+        let rule = LoginRule { rule: denial.rule, object: denial.object };
+        Err(Doubt::later(claims, rule, &denial.text, Refusal { fault, text, is_last: false }))
     }
 }

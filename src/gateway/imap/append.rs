@@ -6,15 +6,11 @@ use crate::domain::budget::Budgeted;
 use crate::gateway::imap::input::patiently;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, relay, upstream_lost};
-use crate::policy::Denial;
-use crate::policy::imap::decide;
+use crate::policy::imap::{decide, decide_size};
 use crate::protocol::imap::command;
 use crate::protocol::imap::framing::Literal;
 use crate::protocol::imap::request::Request;
 use crate::protocol::message_id::HeaderScan;
-
-/// Longest message that may be added, in octets.
-const MAX_MESSAGE: u64 = 150 * 1024 * 1024;
 
 /// What a tool that was told no has under way and nobody wants.
 const MAX_SWALLOWED: u64 = 64 * 1024 * 1024;
@@ -30,17 +26,16 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     let CommandBody::Append { mailbox: target, .. } = &body else { return desk.bad(tag).await };
     let judge = |desk: &Desk| desk.session.judge(|rights| decide(rights, desk.state, body.clone()));
     let permit = match judge(desk) {
-        Ok(_) if literal.length > MAX_MESSAGE => {
-            swallow(desk, literal).await?;
-            let text = format!("a message may hold {MAX_MESSAGE} octets");
-            return desk.refuse(tag, "TOOBIG", &Denial::size("APPEND", &text)).await;
-        }
         Ok(permit) => permit,
         Err(denial) => {
             swallow(desk, literal).await?;
             return desk.deny(tag, &denial).await;
         }
     };
+    if let Err(denial) = decide_size(literal.length) {
+        swallow(desk, literal).await?;
+        return desk.refuse(tag, "TOOBIG", &denial).await;
+    }
     match desk.gatekeeper.take(&mut desk.session, Budgeted::Bytes, literal.length, "APPEND").await? {
         Ok(()) => (),
         Err(denial) => {

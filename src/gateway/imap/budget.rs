@@ -2,14 +2,13 @@
 //! has come: it is counted as it streams, and the next command is refused when the budget is spent; the running answer goes on.
 
 use imap_codec::imap_types::command::CommandBody;
-use imap_codec::imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName, Section};
 
 use crate::domain::budget::Budgeted;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::imap::End;
 use crate::gateway::imap::session::Desk;
+use crate::policy::charge::{Charge, Content, content};
 use crate::policy::{Denial, Permit};
-use crate::protocol::imap::command::{mailbox_name, name};
 use crate::protocol::imap::framing;
 use crate::protocol::imap::request::Request;
 use crate::upstream::wire::Part;
@@ -17,17 +16,6 @@ use crate::upstream::wire::Part;
 /// After so many octets of answers, or messages, the counters hear of it.
 const STEP_OCTETS: u64 = 1 << 20;
 const STEP_MESSAGES: u64 = 64;
-
-/// What a FETCH asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Content {
-    /// Nothing but what `mail.metadata` gives.
-    None,
-    /// Header fields.
-    Header,
-    /// Bodies, or parts of them.
-    Body,
-}
 
 /// What came of an answer and was not counted yet.
 #[derive(Debug, Default)]
@@ -57,49 +45,20 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, permit: Permit<Request>) -> 
 
 /// Whether enough is left for a command to begin.
 async fn asked(desk: &mut Desk, body: &CommandBody<'_>) -> Result<Result<(), Denial>, End> {
-    let (gatekeeper, asked) = (desk.gatekeeper.clone(), name(body));
-    match body {
-        CommandBody::Select { mailbox, .. } | CommandBody::Examine { mailbox, .. } => {
-            let folder = mailbox_name(mailbox).unwrap_or_default();
-            Ok(gatekeeper.take_folder(&mut desk.session, &folder, &asked).await?)
-        }
-        CommandBody::Fetch { macro_or_item_names, .. } => {
-            let content = content(macro_or_item_names);
-            desk.tally.asked = (content > Content::None).then_some(content);
-            let needs = [(Budgeted::MessagesRead, Content::Body), (Budgeted::Bytes, Content::Header)];
-            for (what, least) in needs {
-                if content >= least
-                    && let Err(denial) = gatekeeper.reach(&mut desk.session, what, &asked).await?
-                {
-                    desk.tally.asked = None;
-                    return Ok(Err(denial));
-                }
-            }
-            Ok(Ok(()))
-        }
-        _ => Ok(Ok(())),
+    let (gatekeeper, Charge { asked, folder, amounts }) = (desk.gatekeeper.clone(), Charge::imap(body));
+    if let Some(folder) = folder {
+        return Ok(gatekeeper.take_folder(&mut desk.session, &folder, &asked).await?);
     }
-}
-
-/// The most that one of the items gives. What is not known to be less is a body.
-fn content(items: &MacroOrMessageDataItemNames<'_>) -> Content {
-    let MacroOrMessageDataItemNames::MessageDataItemNames(items) = items else { return Content::None };
-    let each = items.iter().map(|item| match item {
-        MessageDataItemName::Body
-        | MessageDataItemName::BodyStructure
-        | MessageDataItemName::Envelope
-        | MessageDataItemName::Flags
-        | MessageDataItemName::InternalDate
-        | MessageDataItemName::Rfc822Size
-        | MessageDataItemName::Uid => Content::None,
-        MessageDataItemName::Rfc822Header
-        | MessageDataItemName::BodyExt {
-            section: Some(Section::Header(None) | Section::HeaderFields(None, _) | Section::HeaderFieldsNot(None, _)),
-            ..
-        } => Content::Header,
-        _ => Content::Body,
-    });
-    each.max().unwrap_or(Content::None)
+    for (what, _) in amounts {
+        if let Err(denial) = gatekeeper.reach(&mut desk.session, what, &asked).await? {
+            return Ok(Err(denial));
+        }
+    }
+    if let CommandBody::Fetch { macro_or_item_names, .. } = body {
+        let content = content(macro_or_item_names);
+        desk.tally.asked = (content > Content::None).then_some(content);
+    }
+    Ok(Ok(()))
 }
 
 /// Notes that a response begins; says whether it may carry content. News of flags that come between are not counted.
@@ -151,36 +110,4 @@ impl Tally {
 async fn settle(desk: &mut Desk) -> Result<(), End> {
     let queued = desk.client.queued();
     Ok(desk.tally.settle(&desk.gatekeeper, &mut desk.session, queued).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use imap_codec::imap_types::command::CommandBody;
-
-    use super::{Content, content};
-    use crate::protocol::imap::command::parse;
-
-    #[test]
-    fn what_a_fetch_gives_is_told_by_its_items() {
-        for (items, expected) in [
-            ("FLAGS", Content::None),
-            ("FULL", Content::None),
-            ("(UID BODYSTRUCTURE ENVELOPE RFC822.SIZE)", Content::None),
-            ("(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])", Content::Header),
-            ("BODY[HEADER]", Content::Header),
-            ("RFC822.HEADER", Content::Header),
-            ("BODY[]", Content::Body),
-            ("BODY.PEEK[]<0.10>", Content::Body),
-            ("(BODY[HEADER] BODY[TEXT])", Content::Body),
-            ("BODY[1]", Content::Body),
-            ("BODY[1.HEADER]", Content::Body),
-            ("BODY[1.MIME]", Content::Body),
-            ("RFC822", Content::Body),
-            ("RFC822.TEXT", Content::Body),
-        ] {
-            let parsed = parse(format!("a UID FETCH 1 {items}\r\n").as_bytes()).unwrap();
-            let CommandBody::Fetch { macro_or_item_names, .. } = parsed.body else { panic!("{items}") };
-            assert_eq!(content(&macro_or_item_names), expected, "{items}");
-        }
-    }
 }

@@ -5,6 +5,7 @@ use crate::domain::budget::Budgeted;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::pop3::session::Desk;
 use crate::policy::Denial;
+use crate::policy::charge::Charge;
 use crate::protocol::pop3::command::Command;
 
 /// What the answer under way has to be counted as.
@@ -33,21 +34,22 @@ impl Tally {
 
 /// Whether enough is left for the maildrop to be opened.
 pub(super) async fn open(desk: &mut Desk) -> Result<Result<(), Denial>, Refusal> {
-    desk.gatekeeper.take_folder(&mut desk.session, "INBOX", "the maildrop").await
+    let Charge { asked, folder, .. } = Charge::maildrop();
+    desk.gatekeeper.take_folder(&mut desk.session, &folder.unwrap_or_default(), &asked).await
 }
 
 /// Whether enough is left for `command` to begin; what it brings counts from here on.
 pub(super) async fn begin(desk: &mut Desk, command: Command) -> Result<Result<(), Denial>, Refusal> {
-    let (needs, messages): (&[Budgeted], _) = match command {
-        Command::Retr(_) => (&[Budgeted::MessagesRead, Budgeted::Bytes], 1),
-        Command::Top(..) => (&[Budgeted::Bytes], 0),
-        Command::Stat | Command::List(_) | Command::Uidl(_) | Command::Dele(_) => return Ok(Ok(())),
-    };
-    for what in needs {
-        if let Err(denial) = desk.gatekeeper.reach(&mut desk.session, *what, command.name()).await? {
+    let Charge { asked, amounts, .. } = Charge::pop3(command);
+    if amounts.is_empty() {
+        return Ok(Ok(()));
+    }
+    for (what, _) in amounts {
+        if let Err(denial) = desk.gatekeeper.reach(&mut desk.session, what, &asked).await? {
             return Ok(Err(denial));
         }
     }
+    let messages = u64::from(matches!(command, Command::Retr(_)));
     desk.tally = Tally { began_at: Some(desk.client.queued()), messages };
     Ok(Ok(()))
 }

@@ -6,6 +6,7 @@ use crate::domain::event::{EventCode, Outcome};
 use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
 use crate::gateway::smtp::session::Desk;
 use crate::gateway::smtp::{End, next_line, refusal_reply};
+use crate::policy::charge::Charge;
 use crate::policy::{Denial, smtp};
 use crate::protocol::message_id::canonical;
 use crate::protocol::smtp::{dotted, undot};
@@ -22,10 +23,12 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
         Some(_) => (),
     }
     let gatekeeper = desk.gatekeeper.clone();
-    for (what, amount) in [(Budgeted::Bytes, 0), (Budgeted::MessagesSent, 1)] {
-        let taken = match gatekeeper.reach(&mut desk.session, what, "DATA").await {
-            Ok(Ok(())) => gatekeeper.take(&mut desk.session, what, amount, "DATA").await,
-            other => other,
+    let Charge { asked, amounts, .. } = Charge::data();
+    for (what, amount) in amounts {
+        let taken = match what {
+            // How many there are is not known yet.
+            Budgeted::Bytes => gatekeeper.reach(&mut desk.session, what, &asked).await,
+            _ => gatekeeper.take(&mut desk.session, what, amount, &asked).await,
         };
         match taken {
             Ok(Ok(())) => (),

@@ -5,18 +5,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::audit::record::Record;
-use crate::domain::client::Status;
+use crate::domain::client::{Client, Status};
 use crate::domain::fault::Fault;
+use crate::domain::freeze::{Act, Freezes};
 use crate::domain::grant::Grant;
 use crate::domain::id::{GrantId, VerdictId};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::operator::{Operator, Role};
 use crate::domain::scope::{Preset, Scope};
+use crate::http::HttpState;
+use crate::http::admin::budget_use::{BudgetUse, look};
 use crate::http::admin::caller::{Admins, Caller, Guards, Readers, Roles};
 use crate::http::admin::input::Query;
 use crate::http::problem::Problem;
+use crate::policy::charge::{Account, Charge, LOGIN};
 use crate::policy::remedy::{Refused, Remedy, Who, remedy, thaw};
-use crate::policy::{self, Denial, Rights};
+use crate::policy::{self, Denial, Rights, budget};
 use crate::registry::{Registry, RegistryError};
 
 /// Either the id of a verdict, or client, mailbox and command.
@@ -30,7 +34,8 @@ pub(super) struct Asked {
     client: Option<String>,
     /// Id or address.
     mailbox: Option<String>,
-    /// An IMAP command without its tag, a POP3 command, `MAIL FROM:<address>` or `RCPT TO:<address>`.
+    /// An IMAP command without its tag (`APPEND INBOX {310}` with the announcement of its message), a POP3 command,
+    /// `MAIL FROM:<address>`, `RCPT TO:<address>`, `DATA`, or `login` for a new session.
     command: Option<String>,
 }
 
@@ -61,6 +66,11 @@ pub(super) struct Explanation {
     needs: Option<String>,
     /// The rule in words.
     text: Option<String>,
+    /// Of a command that would come now: what of the grant's budgets it counts on. Those of a message stand at `MAIL FROM` too, and
+    /// are charged at `DATA`.
+    budgets: Vec<BudgetUse>,
+    #[serde(skip)]
+    accounts: Vec<Account>,
     /// What would let it through, by the grant as it is now.
     remedy: Option<String>,
     /// The command that does it.
@@ -120,7 +130,7 @@ async fn recorded(registry: &Registry, record: Record) -> Result<Explanation, Pr
         (grant, ..) => grant,
     };
     let grant = grant.filter(|grant| grant.status == Status::Active);
-    let explanation = Explanation {
+    let mut explanation = Explanation {
         verdict_id: record.verdict_id,
         at: Some(record.at.to_rfc3339()),
         client: client.map(|client| client.name).or(record.client_id),
@@ -136,6 +146,11 @@ async fn recorded(registry: &Registry, record: Record) -> Result<Explanation, Pr
         text: detail.remove("text").or_else(|| detail.remove("reason")),
         ..Explanation::default()
     };
+    if let (Some(budget::RULE), Some(object), Some(grant)) = (explanation.rule.as_deref(), &explanation.object, &grant)
+    {
+        let used = registry.budget_used(&grant.id).await?;
+        explanation.accounts = budget::account(object, &used).into_iter().collect();
+    }
     explanation.with_remedy(registry, grant.as_ref().zip(mailbox.as_ref())).await
 }
 
@@ -170,11 +185,14 @@ async fn now(caller: &Caller<Readers>, client: &str, mailbox: &str, command: &st
     };
     let rights = Rights { scopes: grant.scopes, bounds: grant.bounds.clone(), mailbox: mailbox.address.clone() };
     explanation.grant_id = Some(grant.id.to_string());
-    let freeze = registry.freeze_of_change(&client.id, &mailbox.id, policy::protocol_of(command)).await?;
-    let explain = |rights: &Rights| policy::explain(rights, caller.state.costly_search, command);
-    let decided = match &freeze {
-        Some(freeze) => policy::while_frozen(&rights, freeze, explain),
-        None => explain(&rights),
+    let freezes: Freezes = registry.list_freezes().await?.into_iter().collect();
+    let decided = match judged(&caller.state, &freezes, (&client, &mailbox), &rights, command) {
+        Ok(charge) => {
+            let found = look(registry, &grant, &charge).await?;
+            (explanation.accounts, explanation.budgets) = (found.accounts, found.shown);
+            found.decided
+        }
+        Err(denial) => Err(denial),
     };
     match decided {
         Ok(()) => Ok(Explanation { permitted: true, ..explanation }),
@@ -189,6 +207,34 @@ async fn now(caller: &Caller<Readers>, client: &str, mailbox: &str, command: &st
     }
 }
 
+/// What scopes, bounds and freezes say, and what the command counts on of the grant's budgets.
+fn judged(
+    state: &HttpState,
+    freezes: &Freezes,
+    (client, mailbox): (&Client, &Mailbox),
+    rights: &Rights,
+    command: &str,
+) -> Result<Charge, Denial> {
+    let (now, place) = (state.clock.now(), (&client.id, &mailbox.id));
+    if command.eq_ignore_ascii_case(LOGIN) {
+        return match freezes.stopping_all(Act::OpenSession, place, now) {
+            Some(freeze) => Err(policy::frozen_out(LOGIN, &freeze.id)),
+            None => Ok(Charge::login()),
+        };
+    }
+    let stopping = |act| {
+        freezes.stopping(act, (&client.id, &mailbox.id, policy::protocol_of(command)), now).map(|freeze| &freeze.id)
+    };
+    if let Some(freeze) = stopping(Act::GoOn) {
+        return Err(policy::frozen_out(command, freeze));
+    }
+    let explain = |rights: &Rights| policy::explain(rights, state.costly_search, command);
+    match stopping(Act::Change) {
+        Some(freeze) => policy::while_frozen(rights, freeze, explain),
+        None => explain(rights),
+    }
+}
+
 impl Explanation {
     async fn with_remedy(mut self, registry: &Registry, grant: Option<(&Grant, &Mailbox)>) -> Result<Self, Problem> {
         let refused = Refused {
@@ -196,6 +242,7 @@ impl Explanation {
             needs: self.needs.as_deref().and_then(|scope| scope.parse::<Scope>().ok()),
             object: self.object.as_deref(),
             protocol: self.protocol.as_deref(),
+            accounts: &self.accounts,
         };
         let operators = registry.list_operators().await?;
         let Remedy { who, text, options, presets } = match refused.rule {

@@ -2,6 +2,7 @@
 
 mod asker;
 mod audit;
+mod budget_use;
 mod caller;
 mod checkpoints;
 mod clients;

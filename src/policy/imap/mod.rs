@@ -7,11 +7,16 @@ mod check;
 pub mod table;
 
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::policy::charge::Charge;
 use crate::policy::imap::check::Check;
 use crate::policy::imap::table::Needs;
 use crate::policy::{Denial, Permit, Rights};
-use crate::protocol::imap::command::name;
+use crate::protocol::imap::command::{name, parse_append};
+use crate::protocol::imap::framing::any_literal_at_end;
 use crate::protocol::imap::request::{Form, Request};
+
+/// Longest message that may be added, in octets.
+const MAX_APPEND: u64 = 150 * 1024 * 1024;
 
 /// What the decision depends on besides rights and command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +136,31 @@ pub fn decide_unparsed(command: &[u8]) -> Option<Denial> {
     match table::needs(&asked)? {
         Needs::Never(why) => Some(Denial::never(&asked, why)),
         Needs::Session | Needs::AnyOf(_) => None,
+    }
+}
+
+/// Decides the size of a message that an APPEND announces.
+pub fn decide_size(octets: u64) -> Result<(), Denial> {
+    if octets <= MAX_APPEND {
+        return Ok(());
+    }
+    Err(Denial::size("APPEND", &format!("a message may hold {MAX_APPEND} octets")))
+}
+
+/// What a line without a tag would get.
+pub(super) fn explain(rights: &Rights, costly_search: bool, line: &str) -> Result<Charge, Denial> {
+    let state = State { delimiter: Some('/'), is_read_write: true, costly_search };
+    let tagged = format!("A {line}");
+    if let Ok(Some(literal)) = any_literal_at_end(tagged.as_bytes())
+        && let Some(append) = parse_append(tagged.as_bytes(), literal)
+    {
+        decide(rights, state, append.body)?;
+        return decide_size(literal.length).map(|()| Charge::append(literal.length));
+    }
+    match Request::parse(format!("{tagged}\r\n").as_bytes()) {
+        Ok(request) => decide_request(rights, state, request).map(|permit| Charge::imap(&permit.get().body)),
+        Err(_) => Err(decide_unparsed(line.as_bytes())
+            .unwrap_or_else(|| Denial::rule("unknown", line, "this is no command that the gateway knows"))),
     }
 }
 

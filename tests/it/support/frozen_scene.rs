@@ -18,6 +18,7 @@ pub(crate) struct Scene {
     pub(crate) smtp: SmtpUpstream,
     pub(crate) tool: Tool,
     pub(crate) token: String,
+    pub(crate) ca: Ca,
     _dir: TempDir,
 }
 
@@ -31,7 +32,7 @@ impl Scene {
         gateway.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
         let tool = gateway.add_tool("frozen", ADDRESS, "full");
         let token = gateway.token(&tool, ADDRESS);
-        Self { gateway, imap, smtp, tool, token, _dir: dir }
+        Self { gateway, imap, smtp, tool, token, ca, _dir: dir }
     }
 
     /// Freezes with these arguments; gives the freeze's id.

@@ -32,7 +32,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -85,6 +85,14 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut attempt: impl FnMut()
         assert!(Instant::now() < deadline, "waited {limit:?} in vain for: {what}");
         std::thread::park_timeout(Duration::from_millis(20));
     }
+}
+
+/// Waits where the hour is about to end: what is counted after it is counted in one.
+pub(crate) fn early_in_the_hour() {
+    wait_for("the next hour", Duration::from_secs(150), || {
+        let now = SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970").as_secs();
+        (now % 3600 < 3600 - 120).then_some(())
+    });
 }
 
 /// Waits until something accepts connections on `port`.
