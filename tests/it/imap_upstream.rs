@@ -307,3 +307,20 @@ fn gw_16_a_reader_that_stalls_holds_nothing_but_its_own_session() {
     let after = stage.gateway.peak_memory_kib();
     assert!(after - before < 2 * FLAT, "memory rose from {before} to {after} KiB");
 }
+
+#[test]
+fn au_07_an_upstream_hears_of_no_change_that_cannot_be_recorded() {
+    let stage = ScriptedStage::set();
+    let token = stage.token("full");
+    let changes = ["STORE 1 +FLAGS (\\Deleted)", "EXPUNGE", "MOVE 1 Other", "CREATE New", "APPEND INBOX {4+}\r\nabcd"];
+    let sessions: Vec<_> = changes.iter().map(|change| (change, stage.session(&token))).collect();
+    stage.gateway.tamper("UPDATE audit_head SET seq = seq + 1");
+    for (change, mut imap) in sessions {
+        imap.send(format!("a {change}\r\n"));
+        let heard = imap.rest().expect("an end");
+        assert!(heard.iter().any(|line| line.starts_with("* BYE [UNAVAILABLE]")), "{change}: {heard:?}");
+        assert!(!heard.iter().any(|line| line.starts_with("a OK")), "{change}: {heard:?}");
+    }
+    let heard: Vec<String> = stage.upstream.heard().iter().map(|command| command.as_text()).collect();
+    assert!(heard.iter().all(|command| command == "SELECT INBOX"), "{heard:?}");
+}

@@ -80,6 +80,53 @@ fn sm_10_a_reply_lost_after_the_dot_is_told_and_not_retried() {
     }
 }
 
+/// An upstream that answers the final dot when it is told to, and a tool that waits for that.
+fn waiting_for_the_dot() -> (Submission, crate::support::wire::Wire, mpsc::Sender<()>) {
+    let (go, told) = mpsc::channel();
+    let told = std::sync::Mutex::new(told);
+    let scene = Submission::set(move |line| {
+        if line == "." {
+            let _ = told.lock().expect("one message at a time").recv();
+        }
+        Act::Well
+    });
+    let mut smtp = scene.at_data();
+    smtp.send(format!("{MAIL}.\r\n"));
+    wait_for("the message to be at the upstream", PATIENCE, || (scene.upstream.messages().len() == 1).then_some(()));
+    (scene, smtp, go)
+}
+
+#[test]
+fn sm_10_a_stopping_service_still_tells_what_became_of_the_last_message() {
+    let (mut scene, mut smtp, go) = waiting_for_the_dot();
+    let mut other = scene.session();
+    std::thread::scope(|threads| {
+        threads.spawn(|| scene.gateway.stop());
+        let last = other.rest().expect("an end");
+        assert!(last.iter().any(|line| line.starts_with("421 4.3.2")), "{last:?}");
+        go.send(()).expect("the upstream waits");
+        let heard = smtp.rest().expect("an end");
+        assert!(heard[0].starts_with("250 ") && heard[1].starts_with("421 4.3.2"), "{heard:?}");
+    });
+    scene.gateway.serve();
+    let events = scene.gateway.audit();
+    assert_eq!(events.iter().filter(|event| event["code"] == "message.submitted").count(), 1);
+    assert_eq!(events.iter().filter(|event| event["code"] == "message.indeterminate").count(), 0);
+}
+
+#[test]
+fn sm_10_a_kill_that_cuts_off_the_answer_says_and_records_that_it_is_not_known() {
+    let (scene, mut smtp, go) = waiting_for_the_dot();
+    scene.gateway.manage_ok(&["session", "kill", "--all"], b"");
+    let heard = smtp.rest().expect("an end");
+    assert!(heard[0].starts_with("451 4.4.2") && heard[1].starts_with("421 4.7.0"), "{heard:?}");
+    wait_for("the record", PATIENCE, || {
+        let events = scene.gateway.audit();
+        events.iter().any(|event| event["code"] == "message.indeterminate").then_some(())
+    });
+    drop(go);
+}
+
 #[test]
 fn sm_11_250_means_that_the_upstream_said_250() {
     let scene = Submission::set(|line| if line == "." { Act::say("554 5.7.1 not this") } else { Act::Well });

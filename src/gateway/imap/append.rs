@@ -48,15 +48,17 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     let waits = !desk.has_literal_plus();
     let fragments =
         command::serialise_append(&ours, permit.into_inner(), literal.length, waits).ok_or_else(upstream_lost)?;
-    if !desk.send_upstream(tag, &ours, fragments).await? || (waits && !relay::continuation(desk, tag, &ours).await?) {
+    // From the announcement on: what came next would be taken for the message, a goodbye too.
+    desk.mid_command = true;
+    if !desk.send_fragments(tag, &ours, fragments).await? || (waits && !relay::continuation(desk, tag, &ours).await?) {
         // Refused before an octet of it was taken.
+        desk.mid_command = false;
         desk.gatekeeper.put_back(&mut desk.session, Budgeted::Bytes, literal.length).await;
         return swallow(desk, literal).await;
     }
     if literal.is_sync {
         desk.client.send(b"+ OK\r\n").await?;
     }
-    desk.mid_command = true;
     let (mut rest, mut header) = (literal.length, HeaderScan::default());
     while rest > 0 {
         let chunk = patiently(desk.client.piece(rest)).await?;
@@ -74,7 +76,8 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
         return Err(End::Bye("[UNAVAILABLE] the message was not added, reconnect".to_owned()));
     }
     let event = desk.added(target, literal.length, &header.finish());
-    desk.begin(event.clone()).await?;
+    // Durable before the end that makes it happen.
+    desk.gatekeeper.record(event.clone()).await?;
     desk.upstream.send(b"\r\n").await.map_err(|_| upstream_lost())?;
     desk.mid_command = false;
     if relay::answer(desk, tag, &ours).await? { Ok(()) } else { desk.failed(event).await }

@@ -1,5 +1,5 @@
-//! What a session does to mail, recorded. A change is begun while the upstream works and durable before the tool hears that it is
-//! done; what is read waits for a record of many, a second at most.
+//! What a session does to mail, recorded. A change is durable before the upstream hears of it; what is read waits for a record of many,
+//! a second at most.
 
 use imap_codec::imap_types::command::CommandBody;
 use imap_codec::imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName};
@@ -12,14 +12,14 @@ use crate::gateway::imap::session::Desk;
 use crate::protocol::imap::command::{mailbox_name, name};
 
 impl Desk {
-    /// Begins the record of a command that changes something, and takes note of others. Gives the record.
+    /// Records a command that changes something, durably, and takes note of others. Gives the record.
     pub(super) async fn note(&mut self, body: &CommandBody<'_>) -> Result<Option<AuditEvent>, End> {
         if matches!(body, CommandBody::Search { .. } | CommandBody::Sort { .. } | CommandBody::Thread { .. }) {
             self.reads.searched();
         }
         let event = self.event_of(body);
         if let Some(event) = &event {
-            self.begin(event.clone()).await?;
+            self.gatekeeper.record(event.clone()).await?;
         }
         Ok(event)
     }

@@ -312,7 +312,8 @@ impl Desk {
         let is_ok = is_heard && relay::answer(self, tag, &ours).await?;
         self.under_way = None;
         self.reads.hides_uid = false;
-        if is_heard && ((opened.is_some() && !is_ok) || (closes && is_ok)) {
+        // A SELECT that failed, at its literal too, leaves nothing selected for the tool, whatever the upstream has.
+        if (opened.is_some() && !is_ok) || (closes && is_ok) {
             self.is_selected = false;
             if opened.is_some() {
                 self.reads.open(String::new());
@@ -326,10 +327,21 @@ impl Desk {
         }
     }
 
-    /// Sends fragments, waiting where a literal has to be waited for. `false` when the upstream refused before the end; the tool has
-    /// had its answer then.
+    /// Sends a whole command. `false` when the upstream refused it before its end; the tool has had its answer then.
     pub(super) async fn send_upstream(&mut self, tag: &str, ours: &str, fragments: Vec<Fragment>) -> Result<bool, End> {
         self.mid_command = true;
+        let is_heard = self.send_fragments(tag, ours, fragments).await?;
+        self.mid_command = false;
+        Ok(is_heard)
+    }
+
+    /// Sends fragments, waiting where a literal has to be waited for. `false` as for a whole command.
+    pub(super) async fn send_fragments(
+        &mut self,
+        tag: &str,
+        ours: &str,
+        fragments: Vec<Fragment>,
+    ) -> Result<bool, End> {
         let plus = self.has_literal_plus();
         let mut fragments = fragments.into_iter().peekable();
         while let Some(fragment) = fragments.next() {
@@ -347,7 +359,6 @@ impl Desk {
                     if !plus {
                         self.upstream.flush().await.map_err(|_| upstream_lost())?;
                         if !relay::continuation(self, tag, ours).await? {
-                            self.mid_command = false;
                             return Ok(false);
                         }
                     }
@@ -356,7 +367,6 @@ impl Desk {
             }
         }
         self.upstream.flush().await.map_err(|_| upstream_lost())?;
-        self.mid_command = false;
         Ok(true)
     }
 

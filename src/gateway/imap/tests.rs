@@ -63,6 +63,10 @@ fn identity() -> (String, Identity) {
 
 impl House {
     pub(super) async fn new() -> Self {
+        Self::granting(Preset::Backup).await
+    }
+
+    async fn granting(preset: Preset) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
         store.migrate().await.unwrap();
@@ -76,7 +80,7 @@ impl House {
         let keyset = Keyset::load_or_create(&registry).await.unwrap();
         let issuer = "https://localhost/oauth".to_owned();
         let tokens = TokenService::new(registry.clone(), audit.clone(), keyset, issuer, clock.clone(), entropy.clone());
-        let token = token(&registry, &tokens, &clock).await;
+        let token = token(&registry, &tokens, &clock, preset).await;
         let gatekeeper = Gatekeeper::new(Parts {
             registry,
             tokens,
@@ -102,13 +106,21 @@ impl House {
 
     /// The tool's and the upstream's end of a session at work.
     pub(super) async fn session(&self) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<()>) {
+        self.session_until(CAPABILITIES, CancellationToken::new()).await
+    }
+
+    async fn session_until(
+        &self,
+        capabilities: &str,
+        shutdown: CancellationToken,
+    ) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<()>) {
         let ((tool, ours), (upstream, theirs)) = (duplex(1 << 16), duplex(1 << 16));
-        let capabilities = CAPABILITIES.split(' ').map(str::to_owned).collect();
+        let capabilities = capabilities.split(' ').map(str::to_owned).collect();
         let connection = Connection { wire: Wire::new(Box::new(theirs)), capabilities };
         let client = Wire::new(Box::new(ours));
         let session = self.admitted().await;
         let desk = session::Desk::new(self.gatekeeper.clone(), client, session, connection);
-        let running = session::run(desk, CancellationToken::new());
+        let running = session::run(desk, shutdown);
         (tool, upstream, tokio::spawn(running))
     }
 }
@@ -136,7 +148,7 @@ fn proving() -> Endpoint {
     Endpoint { host: "localhost".to_owned(), port, tls: TlsMode::Implicit, ca_pem: Some(pem) }
 }
 
-async fn token(registry: &Registry, tokens: &TokenService, clock: &Clock) -> String {
+async fn token(registry: &Registry, tokens: &TokenService, clock: &Clock, preset: Preset) -> String {
     let upstream = Upstream { connector: Connector::Imap, username: "u".into(), imap: Some(proving()), smtp: None };
     let password = Secret::from_text("x".to_owned());
     let by = Actor::System;
@@ -145,7 +157,7 @@ async fn token(registry: &Registry, tokens: &TokenService, clock: &Clock) -> Str
     let new = NewGrant {
         client: client.id.clone(),
         mailbox: mailbox.id,
-        scopes: Preset::Backup.scopes(),
+        scopes: preset.scopes(),
         bounds: Bounds::default(),
         token_ttl_secs: 300,
         session_ttl: SessionTtl::DEFAULT,
@@ -230,6 +242,44 @@ async fn im_12_an_idle_tool_may_be_silent_for_half_an_hour() {
     line.clear();
     tool.read_line(&mut line).await.unwrap();
     assert_eq!(line, "b OK idled\r\n");
+}
+
+#[tokio::test]
+async fn a_folder_that_was_refused_at_its_literal_leaves_none_open() {
+    let house = House::new().await;
+    let (tool, upstream, _running) = house.session_until("IDLE UNSELECT", CancellationToken::new()).await;
+    let (mut tool, mut upstream) = (BufReader::new(tool), BufReader::new(upstream));
+    let (mut line, mut told) = (String::new(), String::new());
+    for (said, answer) in [("a EXAMINE A\r\n", "OK done"), ("b EXAMINE {1+}\r\n\"\r\n", "NO not this")] {
+        tool.write_all(said.as_bytes()).await.unwrap();
+        line.clear();
+        upstream.read_line(&mut line).await.unwrap();
+        let tag = line.split(' ').next().unwrap();
+        upstream.write_all(format!("{tag} {answer}\r\n").as_bytes()).await.unwrap();
+        tool.read_line(&mut told).await.unwrap();
+    }
+    assert!(line.ends_with("EXAMINE {1}\r\n"), "{line}");
+    tool.write_all(b"c FETCH 1 FLAGS\r\n").await.unwrap();
+    tool.read_line(&mut told).await.unwrap();
+    assert!(told.ends_with("c BAD select a folder first\r\n"), "{told}");
+}
+
+#[tokio::test]
+async fn a_goodbye_does_not_become_the_message_that_was_announced() {
+    let house = House::granting(Preset::Full).await;
+    let shutdown = CancellationToken::new();
+    let (mut tool, upstream, running) = house.session_until("IDLE UNSELECT", shutdown.clone()).await;
+    let mut upstream = BufReader::new(upstream);
+    let mut line = String::new();
+    tool.write_all(b"a APPEND INBOX {9}\r\n").await.unwrap();
+    upstream.read_line(&mut line).await.unwrap();
+    assert!(line.ends_with(" APPEND INBOX {9}\r\n"), "{line}");
+    // Nobody has sent the message yet, and the upstream waits for nine octets.
+    shutdown.cancel();
+    running.await.unwrap();
+    let mut rest = String::new();
+    upstream.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "", "the message that was announced");
 }
 
 /// Fragments of which a tool's stream is made: good commands, bad ones, halves of them, and noise.

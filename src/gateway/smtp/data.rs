@@ -3,6 +3,7 @@
 
 use crate::domain::budget::Budgeted;
 use crate::domain::event::{EventCode, Outcome};
+use crate::gateway::smtp::handover::{self, Handover};
 use crate::gateway::smtp::header::{self, Header, MAX_HEADER};
 use crate::gateway::smtp::session::Desk;
 use crate::gateway::smtp::{End, next_line, refusal_reply};
@@ -10,7 +11,7 @@ use crate::policy::charge::Charge;
 use crate::policy::{Denial, smtp};
 use crate::protocol::message_id::canonical;
 use crate::protocol::smtp::{dotted, undot};
-use crate::upstream::smtp::{BLOCK_TIMEOUT, DATA_TIMEOUT, DOT_TIMEOUT, reply};
+use crate::upstream::smtp::{BLOCK_TIMEOUT, DATA_TIMEOUT, reply};
 use crate::upstream::wire::{Wire, WireError};
 
 /// Longest line of a message. RFC 5321 says 1,000; real mail is longer.
@@ -36,11 +37,16 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
             Err(refusal) => return desk.answer(&refusal_reply(&refusal, false)).await,
         }
     }
-    let mut is_handed_over = false;
-    let outcome = receive(desk, &mut is_handed_over).await;
-    if !is_handed_over {
-        gatekeeper.put_back(&mut desk.session, Budgeted::MessagesSent, 1).await;
-    }
+    let outcome = match receive(desk).await {
+        Ok(Some(handover)) => {
+            desk.handover = Some(handover);
+            handover::conclude(desk).await
+        }
+        other => {
+            gatekeeper.put_back(&mut desk.session, Budgeted::MessagesSent, 1).await;
+            other.map(drop)
+        }
+    };
     settle(desk).await?;
     outcome
 }
@@ -52,8 +58,8 @@ pub(super) async fn settle(desk: &mut Desk) -> Result<(), End> {
     counted.map_err(|refusal| End::Say(format!("421 4.3.0 {}", refusal.text)))
 }
 
-/// Takes the message. `is_handed_over` says in the end whether the upstream may have it.
-async fn receive(desk: &mut Desk, is_handed_over: &mut bool) -> Result<(), End> {
+/// Takes the message. Gives it when the upstream has all of it but its end; otherwise the tool has heard why not.
+async fn receive(desk: &mut Desk) -> Result<Option<Handover>, End> {
     desk.answer("354 end with CRLF.CRLF").await?;
     let mut lines = Vec::new();
     let mut size = 0;
@@ -64,7 +70,8 @@ async fn receive(desk: &mut Desk, is_handed_over: &mut bool) -> Result<(), End> 
             Some(line) => {
                 size += line.len() + 2;
                 if size > MAX_HEADER {
-                    return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "header too big")).await;
+                    let denial = Denial::size("DATA", "header too big");
+                    return deny(desk, false, "552 5.3.4", &denial).await.map(|()| None);
                 }
                 lines.push(line);
             }
@@ -72,28 +79,26 @@ async fn receive(desk: &mut Desk, is_handed_over: &mut bool) -> Result<(), End> 
     };
     let header = match header::read(&lines) {
         Ok(header) => header,
-        Err(error) => return deny(desk, is_over, "550 5.6.0", &Denial::header(&error.to_string())).await,
+        Err(error) => {
+            let denial = Denial::header(&error.to_string());
+            return deny(desk, is_over, "550 5.6.0", &denial).await.map(|()| None);
+        }
     };
     if let Err(denial) = desk.session.judge(|rights| smtp::header(rights, &header.authors)) {
-        return deny(desk, is_over, "550 5.7.1", &denial).await;
+        return deny(desk, is_over, "550 5.7.1", &denial).await.map(|()| None);
     }
-    send(desk, &header, is_over, size as u64, is_handed_over).await
+    send(desk, &header, is_over, size as u64).await
 }
 
-/// The message goes upstream. Nothing is lost in silence: whatever goes wrong, the tool hears of it.
-async fn send(
-    desk: &mut Desk,
-    header: &Header,
-    is_over: bool,
-    size: u64,
-    is_handed_over: &mut bool,
-) -> Result<(), End> {
+/// The message goes upstream, all but its end. Nothing is lost in silence: whatever goes wrong, the tool hears of it.
+async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Result<Option<Handover>, End> {
     let Some(mut upstream) = desk.upstream.take() else { return Err(End::Quiet) };
     let begun = upstream.wire.send(b"DATA\r\n").await.is_ok()
         && reply(&mut upstream.wire, DATA_TIMEOUT).await.is_ok_and(|answer| answer.code == 354);
     if !begun {
         desk.recipients = None;
-        return refuse(desk, is_over, "451 4.3.0 the mail server behind this mailbox refused DATA").await;
+        let text = "451 4.3.0 the mail server behind this mailbox refused DATA";
+        return refuse(desk, is_over, text).await.map(|()| None);
     }
     let message_id = header.message_id.clone().unwrap_or_else(|| {
         let unique = crate::crypto::encoding::hex(&desk.gatekeeper.entropy().bytes::<12>());
@@ -108,55 +113,25 @@ async fn send(
     let Some(size) = size else {
         drop(upstream);
         desk.recipients = None;
-        return deny(desk, false, "552 5.3.4", &Denial::size("DATA", "message too big")).await;
+        let denial = Denial::size("DATA", "message too big");
+        return deny(desk, false, "552 5.3.4", &denial).await.map(|()| None);
     };
     let recipients = desk.recipients.take().unwrap_or_default();
     // It may have been frozen while the message came. Without the final dot the upstream delivers nothing.
     if let Err(denial) = desk.session.judge(|rights| smtp::header(rights, &header.authors)) {
         drop(upstream);
-        return desk.deny("550 5.7.1", &denial).await;
+        return desk.deny("550 5.7.1", &denial).await.map(|()| None);
     }
     let told = std::mem::take(&mut desk.told);
     let digests: Vec<String> = canonical(&message_id).iter().map(|id| desk.gatekeeper.message_digest(id)).collect();
-    let event = |code, outcome| {
-        desk.gatekeeper
-            .session_event(&desk.session.info, code, outcome)
-            .list("message_ids", &digests)
-            .list("to", &told)
-            .detail("recipients", recipients.to_string())
-            .detail("bytes", size.to_string())
-    };
-    // Durable before the dot that makes it happen.
-    if let Err(refusal) = desk.gatekeeper.record(event(EventCode::MessageSubmitted, Outcome::Success)).await {
-        return desk.answer(&refusal_reply(&refusal, false)).await;
-    }
-    *is_handed_over = true;
-    let answer = match upstream.wire.send(b".\r\n").await {
-        Ok(()) => reply(&mut upstream.wire, DOT_TIMEOUT).await.ok(),
-        Err(_) => None,
-    };
-    match answer.map(|answer| answer.code) {
-        Some(200..300) => {
-            desk.upstream = Some(upstream);
-            desk.answer("250 2.0.0 accepted by the mail server behind this mailbox").await
-        }
-        Some(code @ 400..600) => {
-            desk.upstream = Some(upstream);
-            *is_handed_over = false;
-            // Recorded that it was refused; the tool must not wait for the record.
-            let _ = desk
-                .gatekeeper
-                .record(event(EventCode::MessageSubmitted, Outcome::Failure).detail("reply", code.to_string()))
-                .await;
-            desk.answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused the message", code / 100))
-                .await
-        }
-        _ => {
-            // It may have been delivered: sending it again is the tool's decision (SM-10).
-            let _ = desk.gatekeeper.record(event(EventCode::MessageIndeterminate, Outcome::Failure)).await;
-            desk.answer("451 4.4.2 no answer from the mail server; whether it took the message is not known").await
-        }
-    }
+    let event = desk
+        .gatekeeper
+        .session_event(&desk.session.info, EventCode::MessageSubmitted, Outcome::Success)
+        .list("message_ids", &digests)
+        .list("to", &told)
+        .detail("recipients", recipients.to_string())
+        .detail("bytes", size.to_string());
+    Ok(Some(Handover::begin(desk.gatekeeper.clone(), upstream, event)))
 }
 
 /// Passes on what comes after the header; gives the size of the whole message, or `None` as soon as it is too big.

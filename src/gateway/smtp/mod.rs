@@ -3,6 +3,7 @@
 
 mod auth;
 mod data;
+mod handover;
 pub mod header;
 mod session;
 

@@ -6,6 +6,7 @@ use crate::domain::address::MailAddress;
 use crate::domain::budget::Budgeted;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::smtp::handover::{self, Handover};
 use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply, say_goodbye};
 use crate::policy::{Denial, smtp};
 use crate::protocol::smtp::{path, size, verb};
@@ -28,7 +29,9 @@ pub(super) struct Desk {
     pub(super) recipients: Option<u32>,
     /// Octets of a message that went upstream and were not counted yet.
     pub(super) octets: u64,
-    /// What the record of the message tells of them.
+    /// The end of a message that is under way.
+    pub(super) handover: Option<Handover>,
+    /// What the record of the message tells of its recipients.
     pub(super) told: Vec<String>,
     bad: u32,
     /// Whether the tool has said QUIT.
@@ -37,9 +40,19 @@ pub(super) struct Desk {
 
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
     let mut ended = session.ended();
-    let (upstream, recipients, told) = (None, None, Vec::new());
-    let mut desk =
-        Desk { gatekeeper, session, client, upstream, recipients, octets: 0, told, bad: 0, is_leaving: false };
+    let (upstream, recipients, handover, told) = (None, None, None, Vec::new());
+    let mut desk = Desk {
+        gatekeeper,
+        session,
+        client,
+        upstream,
+        recipients,
+        octets: 0,
+        handover,
+        told,
+        bad: 0,
+        is_leaving: false,
+    };
     let told = async {
         match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
@@ -51,6 +64,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
         () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
     };
+    handover::finish(&mut desk).await;
     // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).
     let upstream = desk.upstream.take();
     if desk.session.ended().borrow().is_some() {
