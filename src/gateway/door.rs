@@ -8,7 +8,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::domain::session::Protocol;
+use crate::domain::session::{EndReason, Protocol};
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::stream::{ListenerMode, Peer};
 use crate::protocol::sasl::{self, Attempt, Mechanism, SaslError};
@@ -43,6 +43,8 @@ pub(super) trait Shell: Default {
 /// A connection that is not authenticated yet.
 pub(super) struct Door<'a, S> {
     pub(super) gatekeeper: &'a Gatekeeper,
+    /// The session from the moment that it is on record. Its owner outlives a login that is given up, and closes it then.
+    pub(super) admitted: &'a mut Option<Session>,
     pub(super) client: Wire,
     pub(super) shell: S,
     peer: Peer,
@@ -58,17 +60,26 @@ pub(super) enum Step<T> {
     In(Box<T>),
 }
 
-/// A login within the time that there is for one; `None` when it failed, took too long or the service stops.
-pub(super) async fn in_time<T>(login: impl Future<Output = Option<T>>, shutdown: &CancellationToken) -> Option<T> {
+/// A login within the time that there is for one. Otherwise the reason for which a session ends that had been admitted by then.
+pub(super) async fn in_time<T>(
+    login: impl Future<Output = Option<T>>,
+    shutdown: &CancellationToken,
+) -> Result<T, &'static str> {
     tokio::select! {
-        outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome.ok().flatten(),
-        () = shutdown.cancelled() => None,
+        outcome = tokio::time::timeout(LOGIN_TIMEOUT, login) => outcome.map_err(|_| "upstream")?.ok_or("tool"),
+        () = shutdown.cancelled() => Err(EndReason::Shutdown.as_str()),
     }
 }
 
 impl<'a, S: Shell> Door<'a, S> {
-    pub(super) fn new(gatekeeper: &'a Gatekeeper, client: Wire, peer: Peer, mode: ListenerMode) -> Self {
-        Self { gatekeeper, client, shell: S::default(), peer, mode, failed_logins: 0, bad_lines: 0 }
+    pub(super) fn new(
+        gatekeeper: &'a Gatekeeper,
+        admitted: &'a mut Option<Session>,
+        client: Wire,
+        peer: Peer,
+        mode: ListenerMode,
+    ) -> Self {
+        Self { gatekeeper, admitted, client, shell: S::default(), peer, mode, failed_logins: 0, bad_lines: 0 }
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
@@ -119,12 +130,12 @@ impl<'a, S: Shell> Door<'a, S> {
         Ok(sasl::decode(&line))
     }
 
-    /// Lets a tool in, or says why not. `None`: nothing is encrypted, and what the tool sent is known to others now.
+    /// Admits a tool, or says why not. `None`: nothing is encrypted, and what the tool sent is known to others now.
     pub(super) async fn admit(
         &mut self,
         attempt: Option<Attempt>,
         mechanism: Option<Mechanism>,
-    ) -> Option<Result<Session, Refusal>> {
+    ) -> Option<Result<(), Refusal>> {
         if !self.is_encrypted() {
             if let Some(attempt) = &attempt {
                 self.gatekeeper.exposed(&attempt.token, self.peer.address).await;
@@ -132,7 +143,10 @@ impl<'a, S: Shell> Door<'a, S> {
             return None;
         }
         Some(match &attempt {
-            Some(attempt) => self.gatekeeper.admit(attempt, S::PROTOCOL, &self.peer).await,
+            Some(attempt) => {
+                let admitted = self.gatekeeper.admit(attempt, S::PROTOCOL, &self.peer).await;
+                admitted.map(|session| *self.admitted = Some(session))
+            }
             None => Err(self.gatekeeper.unread(mechanism, S::PROTOCOL, &self.peer).await),
         })
     }

@@ -2,12 +2,12 @@
 
 use imap_codec::imap_types::command::CommandBody;
 
-use crate::domain::session::Protocol;
+use crate::domain::session::{EndReason, Protocol};
 use crate::gateway::door::{Door, Shell, Step};
-use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::imap::capability;
 use crate::gateway::imap::input::{self, Budget, Input};
-use crate::gateway::imap::{End, refusal_text, say_goodbye};
+use crate::gateway::imap::{End, last_word, refusal_text, say_goodbye};
 use crate::gateway::stream::{ListenerMode, Peer};
 use crate::protocol::imap::{command, framing};
 use crate::protocol::sasl::{self, Attempt, Mechanism};
@@ -25,7 +25,7 @@ const MAX_ID_PAIRS: usize = 30;
 struct Imap;
 
 impl Shell for Imap {
-    type Inside = (Session, Connection);
+    type Inside = Connection;
     type End = End;
     const PROTOCOL: Protocol = Protocol::Imap;
     const CHALLENGE: &'static str = "+";
@@ -40,20 +40,18 @@ impl Shell for Imap {
 /// Leads a connection to a session, or closes it.
 pub(super) async fn login(
     gatekeeper: &Gatekeeper,
+    admitted: &mut Option<Session>,
     client: Wire,
     peer: Peer,
     mode: ListenerMode,
-) -> Option<(Wire, Session, Connection)> {
-    let mut door = Door::<Imap>::new(gatekeeper, client, peer, mode);
+) -> Option<(Wire, Connection)> {
+    let mut door = Door::<Imap>::new(gatekeeper, admitted, client, peer, mode);
     door.answer(&format!("* OK [CAPABILITY {}] {} ready", door.capabilities(), gatekeeper.hostname())).await.ok()?;
     loop {
         match door.step().await {
             Ok(Step::Next) => (),
             Ok(Step::StartTls) => door = door.start_tls().await?,
-            Ok(Step::In(inside)) => {
-                let (session, upstream) = *inside;
-                return Some((door.client, session, upstream));
-            }
+            Ok(Step::In(upstream)) => return Some((door.client, *upstream)),
             Err(end) => {
                 say_goodbye(&mut door.client, end).await;
                 return None;
@@ -67,11 +65,11 @@ impl Door<'_, Imap> {
         capability::before_login(self.is_encrypted())
     }
 
-    async fn malformed(&mut self, tag: &str) -> Result<Step<(Session, Connection)>, End> {
+    async fn malformed(&mut self, tag: &str) -> Result<Step<Connection>, End> {
         self.bad(&format!("{tag} BAD unknown or malformed command")).await
     }
 
-    async fn step(&mut self) -> Result<Step<(Session, Connection)>, End> {
+    async fn step(&mut self) -> Result<Step<Connection>, End> {
         let line = self.client.line(Budget::BEFORE_LOGIN.octets).await?;
         if [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT "]
             .iter()
@@ -129,7 +127,7 @@ impl Door<'_, Imap> {
         tag: &str,
         name: &str,
         initial: Option<zeroize::Zeroizing<Vec<u8>>>,
-    ) -> Result<Step<(Session, Connection)>, End> {
+    ) -> Result<Step<Connection>, End> {
         let Some(mechanism) = Mechanism::parse(name) else {
             return self.answer(&format!("{tag} NO [CANNOT] unknown mechanism")).await;
         };
@@ -148,30 +146,16 @@ impl Door<'_, Imap> {
         tag: &str,
         attempt: Option<Attempt>,
         mechanism: Option<Mechanism>,
-    ) -> Result<Step<(Session, Connection)>, End> {
+    ) -> Result<Step<Connection>, End> {
         let refusal = match self.admit(attempt, mechanism).await {
-            Some(Ok(session)) => {
-                let found = tokio::select! {
-                    biased;
-                    found = self.gatekeeper.imap(&session) => Some(found),
-                    () = self.client.gone() => None,
-                };
-                match found {
-                    Some(Ok(upstream)) => {
-                        let list = capability::after_login(&upstream.capabilities, self.gatekeeper.costly_search());
-                        self.answer(&format!("{tag} OK [CAPABILITY {list}] logged in")).await?;
-                        return Ok(Step::In(Box::new((session, upstream))));
-                    }
-                    Some(Err(refusal)) => {
-                        self.gatekeeper.close(session, "upstream").await;
-                        refusal
-                    }
-                    None => {
-                        self.gatekeeper.close(session, "tool").await;
-                        return Err(End::Quiet);
-                    }
+            Some(Ok(())) => match self.moor().await? {
+                Ok(upstream) => {
+                    let list = capability::after_login(&upstream.capabilities, self.gatekeeper.costly_search());
+                    self.answer(&format!("{tag} OK [CAPABILITY {list}] logged in")).await?;
+                    return Ok(Step::In(Box::new(upstream)));
                 }
-            }
+                Err(refusal) => refusal,
+            },
             // A failure challenge would say that the token is bad.
             Some(Err(refusal)) if refusal.is_last => {
                 self.answer(&format!("{tag} NO {}", refusal_text(&refusal))).await?;
@@ -185,5 +169,27 @@ impl Door<'_, Imap> {
             }
         };
         self.refuse(mechanism, &format!("{tag} NO {}", refusal_text(&refusal))).await
+    }
+
+    /// Finds the admitted session a connection to its mailbox. The session ends where there is none, and when it is cut meanwhile.
+    async fn moor(&mut self) -> Result<Result<Connection, Refusal>, End> {
+        let Some(session) = &*self.admitted else { return Err(End::Quiet) };
+        let mut ended = session.ended();
+        let (end, reason) = tokio::select! {
+            biased;
+            told = ended.wait_for(Option::is_some) => {
+                let reason = told.ok().and_then(|reason| *reason).unwrap_or(EndReason::Killed);
+                (Err(End::Bye(last_word(reason).to_owned())), reason.as_str())
+            }
+            found = self.gatekeeper.imap(session) => match found {
+                Ok(upstream) => return Ok(Ok(upstream)),
+                Err(refusal) => (Ok(Err(refusal)), "upstream"),
+            },
+            () = self.client.gone() => (Err(End::Quiet), "tool"),
+        };
+        if let Some(session) = self.admitted.take() {
+            self.gatekeeper.close(session, reason).await;
+        }
+        end
     }
 }

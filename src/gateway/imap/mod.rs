@@ -98,9 +98,14 @@ pub async fn serve(
 ) {
     let desk = {
         // In a box that goes before the session begins: what a login needs is not held through hours of work.
-        let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
-        let Some((client, session, upstream)) = door::in_time(login, &shutdown).await else { return };
-        Desk::new(gatekeeper, client, session, upstream)
+        let mut admitted = None;
+        let login = Box::pin(auth::login(&gatekeeper, &mut admitted, Wire::new(stream), peer, mode));
+        let inside = door::in_time(login, &shutdown).await;
+        let Some(session) = admitted else { return };
+        match inside {
+            Ok((client, upstream)) => Desk::new(gatekeeper, client, session, upstream),
+            Err(reason) => return gatekeeper.close(session, reason).await,
+        }
     };
     session::run(desk, shutdown).await;
 }

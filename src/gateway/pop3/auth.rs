@@ -20,7 +20,7 @@ struct Pop3 {
 }
 
 impl Shell for Pop3 {
-    type Inside = Session;
+    type Inside = ();
     type End = End;
     const PROTOCOL: Protocol = Protocol::Pop3;
     const CHALLENGE: &'static str = "+";
@@ -35,17 +35,18 @@ impl Shell for Pop3 {
 /// Leads a connection to a session, or closes it. The tool does not know yet that it is in: its maildrop has to be opened first.
 pub(super) async fn login(
     gatekeeper: &Gatekeeper,
+    admitted: &mut Option<Session>,
     client: Wire,
     peer: Peer,
     mode: ListenerMode,
-) -> Option<(Wire, Session)> {
-    let mut door = Door::<Pop3>::new(gatekeeper, client, peer, mode);
+) -> Option<Wire> {
+    let mut door = Door::<Pop3>::new(gatekeeper, admitted, client, peer, mode);
     door.answer(&format!("+OK {} ready", gatekeeper.hostname())).await.ok()?;
     loop {
         match door.step().await {
             Ok(Step::Next) => (),
             Ok(Step::StartTls) => door = door.start_tls().await?,
-            Ok(Step::In(session)) => return Some((door.client, *session)),
+            Ok(Step::In(_)) => return Some(door.client),
             Err(end) => {
                 say_goodbye(&mut door.client, end).await;
                 return None;
@@ -55,7 +56,7 @@ pub(super) async fn login(
 }
 
 impl Door<'_, Pop3> {
-    async fn step(&mut self) -> Result<Step<Session>, End> {
+    async fn step(&mut self) -> Result<Step<()>, End> {
         let line = Zeroizing::new(self.client.line(sasl::MAX_LINE).await?);
         let (verb, rest) = match verb(&line) {
             Some((verb, rest)) => (verb, rest.to_owned()),
@@ -97,7 +98,7 @@ impl Door<'_, Pop3> {
         }
     }
 
-    async fn pass(&mut self, password: &str) -> Result<Step<Session>, End> {
+    async fn pass(&mut self, password: &str) -> Result<Step<()>, End> {
         let user = match self.shell.user.take() {
             Some(user) => user,
             None if self.is_encrypted() => return self.bad("-ERR USER comes first").await,
@@ -108,7 +109,7 @@ impl Door<'_, Pop3> {
         self.attempt(attempt.ok(), None).await
     }
 
-    async fn auth(&mut self, rest: &str) -> Result<Step<Session>, End> {
+    async fn auth(&mut self, rest: &str) -> Result<Step<()>, End> {
         let (name, initial) = rest.split_once(' ').map_or((rest, None), |(name, initial)| (name, Some(initial)));
         let Some(mechanism) = Mechanism::parse(name) else { return self.bad("-ERR unknown mechanism").await };
         if !self.is_encrypted() && (initial.is_none() || mechanism == Mechanism::Login) {
@@ -121,9 +122,9 @@ impl Door<'_, Pop3> {
         }
     }
 
-    async fn attempt(&mut self, attempt: Option<Attempt>, mechanism: Option<Mechanism>) -> Result<Step<Session>, End> {
+    async fn attempt(&mut self, attempt: Option<Attempt>, mechanism: Option<Mechanism>) -> Result<Step<()>, End> {
         match self.admit(attempt, mechanism).await {
-            Some(Ok(session)) => Ok(Step::In(Box::new(session))),
+            Some(Ok(())) => Ok(Step::In(Box::new(()))),
             // A failure challenge would say that the token is bad.
             Some(Err(refusal)) if refusal.is_last => Err(End::Say(refusal_reply(&refusal))),
             Some(Err(refusal)) => self.refuse(mechanism, &refusal_reply(&refusal)).await,

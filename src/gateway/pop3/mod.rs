@@ -67,9 +67,14 @@ pub async fn serve(
     mode: ListenerMode,
     shutdown: CancellationToken,
 ) {
-    let login = Box::pin(auth::login(&gatekeeper, Wire::new(stream), peer, mode));
-    let Some((client, session)) = door::in_time(login, &shutdown).await else { return };
-    session::run(gatekeeper, client, session, shutdown).await;
+    let mut admitted = None;
+    let login = Box::pin(auth::login(&gatekeeper, &mut admitted, Wire::new(stream), peer, mode));
+    let inside = door::in_time(login, &shutdown).await;
+    let Some(session) = admitted else { return };
+    match inside {
+        Ok(client) => session::run(gatekeeper, client, session, shutdown).await,
+        Err(reason) => gatekeeper.close(session, reason).await,
+    }
 }
 
 /// Sends the last word, if there is one, and closes.

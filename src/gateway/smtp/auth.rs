@@ -14,7 +14,7 @@ use crate::upstream::wire::Wire;
 struct Smtp;
 
 impl Shell for Smtp {
-    type Inside = Session;
+    type Inside = ();
     type End = End;
     const PROTOCOL: Protocol = Protocol::Smtp;
     const CHALLENGE: &'static str = "334";
@@ -28,17 +28,18 @@ impl Shell for Smtp {
 
 pub(super) async fn login(
     gatekeeper: &Gatekeeper,
+    admitted: &mut Option<Session>,
     client: Wire,
     peer: Peer,
     mode: ListenerMode,
-) -> Option<(Wire, Session)> {
-    let mut door = Door::<Smtp>::new(gatekeeper, client, peer, mode);
+) -> Option<Wire> {
+    let mut door = Door::<Smtp>::new(gatekeeper, admitted, client, peer, mode);
     door.answer(&format!("220 {} ESMTP", gatekeeper.hostname())).await.ok()?;
     loop {
         match door.step().await {
             Ok(Step::Next) => (),
             Ok(Step::StartTls) => door = door.start_tls().await?,
-            Ok(Step::In(session)) => return Some((door.client, *session)),
+            Ok(Step::In(_)) => return Some(door.client),
             Err(end) => {
                 say_goodbye(&mut door.client, end).await;
                 return None;
@@ -71,7 +72,7 @@ pub(super) fn ehlo(gatekeeper: &Gatekeeper, is_encrypted: bool) -> String {
 }
 
 impl Door<'_, Smtp> {
-    async fn step(&mut self) -> Result<Step<Session>, End> {
+    async fn step(&mut self) -> Result<Step<()>, End> {
         let line = zeroize::Zeroizing::new(self.client.line(sasl::MAX_LINE).await?);
         let Some((verb, rest)) = verb(&line) else { return self.bad("500 5.5.2 command not understood").await };
         match verb.as_str() {
@@ -96,7 +97,7 @@ impl Door<'_, Smtp> {
         }
     }
 
-    async fn auth(&mut self, rest: &str) -> Result<Step<Session>, End> {
+    async fn auth(&mut self, rest: &str) -> Result<Step<()>, End> {
         let (name, initial) = rest.split_once(' ').map_or((rest, None), |(name, initial)| (name, Some(initial)));
         let Some(mechanism) = Mechanism::parse(name) else { return self.bad("504 5.5.4 unknown mechanism").await };
         if !self.is_encrypted() && (initial.is_none() || mechanism == Mechanism::Login) {
@@ -109,11 +110,11 @@ impl Door<'_, Smtp> {
         }
     }
 
-    async fn attempt(&mut self, attempt: Option<Attempt>, mechanism: Mechanism) -> Result<Step<Session>, End> {
+    async fn attempt(&mut self, attempt: Option<Attempt>, mechanism: Mechanism) -> Result<Step<()>, End> {
         match self.admit(attempt, Some(mechanism)).await {
-            Some(Ok(session)) => {
+            Some(Ok(())) => {
                 self.answer("235 2.7.0 authenticated").await?;
-                Ok(Step::In(Box::new(session)))
+                Ok(Step::In(Box::new(())))
             }
             // A failure challenge would say that the token is bad.
             Some(Err(refusal)) if refusal.is_last => Err(End::Say(refusal_reply(&refusal, true))),
