@@ -99,8 +99,8 @@ pub struct Session {
     /// The mailbox it works in.
     pub mailbox: Mailbox,
     rights: Rights,
-    /// What it has at hand of its budgets; `None`: nothing has to be counted.
-    purse: Option<Purse>,
+    /// What it has at hand of its budgets.
+    purse: Purse,
     /// Its place where the grant limits how many sessions there are.
     seat: Option<Seat>,
     handle: SessionHandle,
@@ -112,7 +112,7 @@ pub struct Session {
 impl Session {
     /// Whether anything that it does has to be counted.
     pub fn is_counted(&self) -> bool {
-        self.purse.is_some()
+        self.purse.is_counted()
     }
 
     /// Turns to a reason when the session must end.
