@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Audit, AuditError, Recording};
 use crate::domain::address::MailAddress;
@@ -118,6 +119,19 @@ impl Session {
     /// Turns to a reason when the session must end.
     pub fn ended(&self) -> watch::Receiver<Option<EndReason>> {
         self.handle.ended()
+    }
+
+    /// Waits until it must end or the service stops; gives the reason.
+    pub fn told_to_end(&self, shutdown: CancellationToken) -> impl Future<Output = EndReason> + Send + use<> {
+        let mut ended = self.ended();
+        async move {
+            tokio::select! {
+                reason = ended.wait_for(Option::is_some) => {
+                    reason.ok().and_then(|reason| *reason).unwrap_or(EndReason::Killed)
+                }
+                () = shutdown.cancelled() => EndReason::Shutdown,
+            }
+        }
     }
 
     /// The limits within which it works.
