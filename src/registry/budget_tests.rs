@@ -19,7 +19,7 @@ fn budgets(text: &str) -> Budgets {
 }
 
 fn purse(text: &str) -> Purse {
-    Purse::of(&Bounds { budgets: Some(budgets(text)), ..Bounds::default() }).unwrap()
+    Purse::of(&Bounds { budgets: Some(budgets(text)), ..Bounds::default() })
 }
 
 /// Another node on the same database.
@@ -175,7 +175,7 @@ async fn what_is_left_is_told_and_what_is_over_is_forgotten() {
     let limits = budgets(r#"{"recipients":{"hour":5,"day":100},"bytes":{"day":9},"sessions":3}"#);
     let left = async || serde_json::to_string(&house.registry.budget_left(grant, &limits).await.unwrap()).unwrap();
     assert_eq!(left().await, r#"{"recipients":{"hour":5,"day":100},"bytes":{"day":9}}"#);
-    let mut purse = Purse::of(&Bounds { budgets: Some(limits), ..Bounds::default() }).unwrap();
+    let mut purse = Purse::of(&Bounds { budgets: Some(limits), ..Bounds::default() });
     house.registry.take(&info, &mut purse, Budgeted::Recipients, 3).await.unwrap().unwrap();
     house.registry.put_back(&info, &mut purse, Budgeted::Recipients, 1).await.unwrap();
     house.registry.used(&info, &mut purse, Budgeted::Bytes, 20).await.unwrap();

@@ -36,10 +36,14 @@ fn ahead(what: Budgeted) -> u64 {
 }
 
 impl Purse {
-    /// An empty one; `None` where nothing has to be counted.
-    pub fn of(bounds: &Bounds) -> Option<Self> {
-        let budgets = bounds.budgets.filter(Budgets::is_counted)?;
-        Some(Self { budgets, at_hand: BTreeMap::new() })
+    /// An empty one.
+    pub fn of(bounds: &Bounds) -> Self {
+        Self { budgets: bounds.budgets.unwrap_or_default(), at_hand: BTreeMap::new() }
+    }
+
+    /// Whether anything has to be counted.
+    pub fn is_counted(&self) -> bool {
+        self.budgets.is_counted()
     }
 
     fn limited(&self, what: Budgeted) -> Option<(Budgeted, Allowance)> {

@@ -135,7 +135,7 @@ impl SqliteTx {
         Ok(done.rows)
     }
 
-    /// Runs all of a transaction in one way; says how many rows its last statement before the COMMIT touched.
+    /// Runs all of a transaction in one way; says how many rows its last change touched.
     pub(in crate::store) async fn whole(
         mut self,
         text: &'static str,
@@ -143,7 +143,8 @@ impl SqliteTx {
     ) -> Result<u64, sqlx::Error> {
         let done = self.cross(bind(text, args)).await?;
         self.state = State::Outside;
-        Ok(done.touched.iter().rev().nth(1).copied().unwrap_or_default())
+        // A COMMIT leaves the count as it is.
+        Ok(done.touched)
     }
 
     /// Runs what begins or ends the transaction: until it has been done, nobody knows on which side the connection is.

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::crypto::encoding::base64;
 use crate::domain::mailbox::{Endpoint, TlsMode};
 use crate::domain::secret::{Password, Secret};
 use crate::protocol::imap::response::{Kind, kind};
-use crate::upstream::UpstreamError;
 use crate::upstream::dial::{Dialer, LOGIN_TIMEOUT};
 use crate::upstream::wire::{Wire, WireError};
+use crate::upstream::{UpstreamError, send_plain};
 
 /// Longest line taken during login.
 const MAX_LINE: usize = 8192;
@@ -66,15 +65,11 @@ async fn converse(
     let capabilities = capabilities(&mut wire).await?;
     let has = |name: &str| capabilities.iter().any(|capability| capability == name);
     let status = if has("AUTH=PLAIN") {
-        let response = zeroize::Zeroizing::new(password.expose(|secret| {
-            let response = zeroize::Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat());
-            base64(&response)
-        }));
         wire.send(b"w2 AUTHENTICATE PLAIN\r\n").await?;
         if kind(&wire.line(MAX_LINE).await?) != Kind::Continuation {
             return Err(UpstreamError::Protocol);
         }
-        wire.send_secret(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
+        send_plain(&mut wire, "", username, password).await?;
         tagged(&mut wire, "w2").await?
     } else if has("LOGINDISABLED") {
         return Err(UpstreamError::Protocol);

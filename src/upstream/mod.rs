@@ -13,9 +13,13 @@ pub mod wire;
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
+use crate::crypto::encoding::base64;
 use crate::domain::fault::{Classify, Fault};
 use crate::domain::mailbox::Upstream;
 use crate::domain::secret::{Password, Secret};
+use crate::upstream::wire::Wire;
 
 pub use crate::upstream::dial::{DialPolicy, Dialer};
 
@@ -93,4 +97,18 @@ pub async fn prove(dialer: &Dialer, upstream: &Upstream, password: &Secret<Passw
         });
     }
     report
+}
+
+/// Sends the message of SASL PLAIN (RFC 4616) behind `head`.
+async fn send_plain(
+    wire: &mut Wire,
+    head: &str,
+    username: &str,
+    password: &Secret<Password>,
+) -> Result<(), UpstreamError> {
+    let message = Zeroizing::new(password.expose(|secret| {
+        let message = Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat());
+        base64(&message)
+    }));
+    Ok(wire.send_secret(Zeroizing::new(format!("{head}{}\r\n", message.as_str())).as_bytes()).await?)
 }

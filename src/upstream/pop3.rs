@@ -2,12 +2,11 @@
 
 use tokio::time::timeout;
 
-use crate::crypto::encoding::base64;
 use crate::domain::mailbox::{Endpoint, TlsMode};
 use crate::domain::secret::{Password, Secret};
-use crate::upstream::UpstreamError;
 use crate::upstream::dial::{Dialer, LOGIN_TIMEOUT};
 use crate::upstream::wire::Wire;
+use crate::upstream::{UpstreamError, send_plain};
 
 /// Longest line taken during login. RFC 2449 section 4 allows 512.
 const MAX_LINE: usize = 1024;
@@ -38,11 +37,7 @@ async fn converse(
     if !wire.line(MAX_LINE).await?.starts_with(b"+ ") {
         return Err(UpstreamError::Protocol);
     }
-    let response = zeroize::Zeroizing::new(password.expose(|secret| {
-        let response = zeroize::Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat());
-        base64(&response)
-    }));
-    wire.send_secret(&zeroize::Zeroizing::new(format!("{}\r\n", response.as_str()).into_bytes())).await?;
+    send_plain(&mut wire, "", username, password).await?;
     verdict(&wire.line(MAX_LINE).await?)?;
     Ok(wire)
 }

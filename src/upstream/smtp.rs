@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use crate::crypto::encoding::base64;
 use crate::domain::mailbox::{Endpoint, TlsMode};
 use crate::domain::secret::{Password, Secret};
-use crate::upstream::UpstreamError;
 use crate::upstream::dial::{Dialer, LOGIN_TIMEOUT};
 use crate::upstream::wire::Wire;
+use crate::upstream::{UpstreamError, send_plain};
 
 /// Longest reply line taken.
 const MAX_LINE: usize = 2048;
@@ -109,12 +109,7 @@ async fn converse(
         keywords.iter().any(|line| line.starts_with("AUTH ") && line.split(' ').any(|word| word == mechanism))
     };
     let outcome = if offers("PLAIN") {
-        let response =
-            zeroize::Zeroizing::new(password.expose(|secret| {
-                base64(&zeroize::Zeroizing::new([b"\0", username.as_bytes(), b"\0", secret].concat()))
-            }));
-        wire.send_secret(&zeroize::Zeroizing::new(format!("AUTH PLAIN {}\r\n", response.as_str()).into_bytes()))
-            .await?;
+        send_plain(&mut wire, "AUTH PLAIN ", username, password).await?;
         reply(&mut wire, LOGIN_TIMEOUT).await?
     } else if offers("LOGIN") {
         wire.send(b"AUTH LOGIN\r\n").await?;

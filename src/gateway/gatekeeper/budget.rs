@@ -15,8 +15,7 @@ impl Gatekeeper {
         amount: u64,
         asked: &str,
     ) -> Result<Result<(), Denial>, Refusal> {
-        let Some(purse) = &mut session.purse else { return Ok(Ok(())) };
-        judged(asked, self.0.registry.take(&session.info, purse, what, amount).await)
+        judged(asked, self.0.registry.take(&session.info, &mut session.purse, what, amount).await)
     }
 
     /// Refuses what was `asked` where nothing is left of `what`. How much it uses is told to [`Gatekeeper::used`].
@@ -26,8 +25,7 @@ impl Gatekeeper {
         what: Budgeted,
         asked: &str,
     ) -> Result<Result<(), Denial>, Refusal> {
-        let Some(purse) = &mut session.purse else { return Ok(Ok(())) };
-        judged(asked, self.0.registry.reach(&session.info, purse, what, 1).await)
+        judged(asked, self.0.registry.reach(&session.info, &mut session.purse, what, 1).await)
     }
 
     /// Counts a folder that is about to be opened.
@@ -37,29 +35,24 @@ impl Gatekeeper {
         folder: &str,
         asked: &str,
     ) -> Result<Result<(), Denial>, Refusal> {
-        let Some(purse) = &mut session.purse else { return Ok(Ok(())) };
-        judged(asked, self.0.registry.take_folder(&session.info, purse, folder).await)
+        judged(asked, self.0.registry.take_folder(&session.info, &mut session.purse, folder).await)
     }
 
     /// Counts what was used, as far as it was not taken before.
     pub async fn used(&self, session: &mut Session, what: Budgeted, amount: u64) -> Result<(), Refusal> {
-        let Some(purse) = &mut session.purse else { return Ok(()) };
-        self.0.registry.used(&session.info, purse, what, amount).await.map_err(|error| failed(&error))
+        self.0.registry.used(&session.info, &mut session.purse, what, amount).await.map_err(|error| failed(&error))
     }
 
     /// Puts back what was taken last for something that did not happen. What cannot be put back stays counted.
     pub async fn put_back(&self, session: &mut Session, what: Budgeted, amount: u64) {
-        let Some(purse) = &mut session.purse else { return };
-        if let Err(error) = self.0.registry.put_back(&session.info, purse, what, amount).await {
+        if let Err(error) = self.0.registry.put_back(&session.info, &mut session.purse, what, amount).await {
             tracing::warn!(%error, "what was not used of a budget could not be put back");
         }
     }
 
     /// Settles a session's accounts at its end.
     pub(super) async fn settle(&self, session: &mut Session) {
-        if let Some(purse) = &mut session.purse
-            && let Err(error) = self.0.registry.empty_purse(&session.info, purse).await
-        {
+        if let Err(error) = self.0.registry.empty_purse(&session.info, &mut session.purse).await {
             tracing::warn!(%error, "what a session had left of a budget could not be put back");
         }
         if session.seat.take().is_some()

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Audit, AuditError, Recording};
 use crate::domain::bounds::Bounds;
@@ -101,8 +102,8 @@ pub struct Session {
     /// The mailbox it works in.
     pub mailbox: Mailbox,
     rights: Rights,
-    /// What it has at hand of its budgets; `None`: nothing has to be counted.
-    purse: Option<Purse>,
+    /// What it has at hand of its budgets.
+    purse: Purse,
     /// Its place where the grant limits how many sessions there are.
     seat: Option<Seat>,
     handle: SessionHandle,
@@ -116,12 +117,25 @@ pub struct Session {
 impl Session {
     /// Whether anything that it does has to be counted.
     pub fn is_counted(&self) -> bool {
-        self.purse.is_some()
+        self.purse.is_counted()
     }
 
     /// Turns to a reason when the session must end.
     pub fn ended(&self) -> watch::Receiver<Option<EndReason>> {
         self.handle.ended()
+    }
+
+    /// Waits until it must end or the service stops; gives the reason.
+    pub fn told_to_end(&self, shutdown: CancellationToken) -> impl Future<Output = EndReason> + Send + use<> {
+        let mut ended = self.ended();
+        async move {
+            tokio::select! {
+                reason = ended.wait_for(Option::is_some) => {
+                    reason.ok().and_then(|reason| *reason).unwrap_or(EndReason::Killed)
+                }
+                () = shutdown.cancelled() => EndReason::Shutdown,
+            }
+        }
     }
 
     /// The limits within which it works.

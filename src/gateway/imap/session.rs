@@ -6,7 +6,6 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Recording;
-use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
 use crate::gateway::imap::budget::Tally;
 use crate::gateway::imap::enable::Enabled;
@@ -69,20 +68,10 @@ pub(super) struct Desk {
 
 /// Runs a session to its end.
 pub(super) async fn run(mut desk: Box<Desk>, shutdown: CancellationToken) {
-    let mut ended = desk.session.ended();
-    let told = async {
-        match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
-            Ok(reason) => reason,
-            Err(_) => Some(EndReason::Killed),
-        }
-    };
+    let ended = desk.session.told_to_end(shutdown);
     let (end, reason) = tokio::select! {
         end = desk.work() => (end, desk.session.own_end()),
-        reason = told => {
-            let reason = reason.unwrap_or(EndReason::Killed);
-            (End::Bye(last_word(reason).to_owned()), reason.as_str())
-        }
-        () = shutdown.cancelled() => (End::Bye(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
+        reason = ended => (End::Bye(last_word(reason).to_owned()), reason.as_str()),
     };
     Box::pin(leave::finish(desk, end, reason)).await;
 }

@@ -36,19 +36,12 @@ pub(super) struct Desk {
 
 /// Runs a session to its end. Whatever ends it but QUIT, no message is removed.
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
-    let mut ended = session.ended();
     let (mid_response, tally, reads) = (false, Tally::default(), Reads::default());
     let mut desk = Desk { gatekeeper, session, client, mid_response, tally, reads, bad: 0, is_leaving: false };
-    let told = async {
-        match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
-            Ok(Some(reason)) => reason,
-            _ => EndReason::Killed,
-        }
-    };
+    let ended = desk.session.told_to_end(shutdown);
     let (end, reason) = tokio::select! {
         end = desk.work() => (end, desk.session.own_end()),
-        reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
-        () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
+        reason = ended => (End::Say(last_word(reason).to_owned()), reason.as_str()),
     };
     if desk.session.ended().borrow().is_some() {
         desk.gatekeeper.break_off(&desk.session);

@@ -39,7 +39,6 @@ pub(super) struct Desk {
 }
 
 pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, shutdown: CancellationToken) {
-    let mut ended = session.ended();
     let (upstream, recipients, handover, told) = (None, None, None, Vec::new());
     let mut desk = Desk {
         gatekeeper,
@@ -53,16 +52,10 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         bad: 0,
         is_leaving: false,
     };
-    let told = async {
-        match ended.wait_for(Option::is_some).await.map(|reason| *reason) {
-            Ok(Some(reason)) => reason,
-            _ => EndReason::Killed,
-        }
-    };
+    let ended = desk.session.told_to_end(shutdown);
     let (end, reason) = tokio::select! {
         end = desk.work() => (end, desk.session.own_end()),
-        reason = told => (End::Say(last_word(reason).to_owned()), reason.as_str()),
-        () = shutdown.cancelled() => (End::Say(last_word(EndReason::Shutdown).to_owned()), EndReason::Shutdown.as_str()),
+        reason = ended => (End::Say(last_word(reason).to_owned()), reason.as_str()),
     };
     handover::finish(&mut desk).await;
     // Before the last word: a tool that does not read keeps no connection to its mailbox (GW-11).

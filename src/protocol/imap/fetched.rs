@@ -89,7 +89,7 @@ enum Value<'a> {
 /// One value, and what follows it.
 fn value(text: &[u8]) -> Option<(Value<'_>, &[u8])> {
     match text.first()? {
-        b'"' => quoted(text).map(|(value, rest)| (Value::Quoted(value), rest)),
+        b'"' => response::quoted(text).map(|(value, rest)| (Value::Quoted(value), rest)),
         b'{' => response::literal_at_end(text)
             .ok()?
             .filter(|literal| literal.at == 0)
@@ -99,7 +99,7 @@ fn value(text: &[u8]) -> Option<(Value<'_>, &[u8])> {
             loop {
                 match rest.first()? {
                     b'"' => {
-                        rest = quoted(rest)?.1;
+                        rest = response::quoted(rest)?.1;
                         continue;
                     }
                     b'(' => depth += 1,
@@ -115,23 +115,6 @@ fn value(text: &[u8]) -> Option<(Value<'_>, &[u8])> {
         _ => {
             let end = text.iter().position(|byte| matches!(byte, b' ' | b')')).filter(|end| *end > 0)?;
             Some((Value::Atom(text.get(..end)?), text.get(end..)?))
-        }
-    }
-}
-
-fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let (mut value, mut at) = (Vec::new(), 1);
-    loop {
-        match text.get(at)? {
-            b'"' => return Some((value, text.get(at + 1..)?)),
-            b'\\' => {
-                value.push(*text.get(at + 1)?);
-                at += 2;
-            }
-            byte => {
-                value.push(*byte);
-                at += 1;
-            }
         }
     }
 }

@@ -162,26 +162,28 @@ pub fn listed(line: &[u8]) -> Option<Listed> {
     Some(Listed { word, delimiter, name, end: line.len() - after.len() })
 }
 
+/// Reads a quoted string; gives its value and what follows.
+pub(super) fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let (mut value, mut at) = (Vec::new(), 1);
+    loop {
+        match text.get(at)? {
+            b'"' => return Some((value, text.get(at + 1..)?)),
+            b'\\' => {
+                value.push(*text.get(at + 1)?);
+                at += 2;
+            }
+            byte => {
+                value.push(*byte);
+                at += 1;
+            }
+        }
+    }
+}
+
 /// Reads an atom, quoted string or literal; gives its value and what follows.
 fn astring(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     match text.first()? {
-        b'"' => {
-            let mut value = Vec::new();
-            let mut at = 1;
-            loop {
-                match text.get(at)? {
-                    b'"' => return Some((value, text.get(at + 1..)?)),
-                    b'\\' => {
-                        value.push(*text.get(at + 1)?);
-                        at += 2;
-                    }
-                    byte => {
-                        value.push(*byte);
-                        at += 1;
-                    }
-                }
-            }
-        }
+        b'"' => quoted(text),
         b'{' => {
             let end = text.iter().position(|byte| *byte == b'\n')?;
             let literal = framing::literal_at_end(text.get(..end)?.strip_suffix(b"\r")?).ok()??;
