@@ -153,6 +153,7 @@ fn without_grant(rule: &str) -> Option<Remedy> {
         "unknown" => (Who::Nobody, "it is no command that the gateway knows"),
         "folder-name" => (Who::Tool, "write the folder's name in canonical modified UTF-7"),
         "pattern" => (Who::Tool, "ask with at most 8 wildcards"),
+        "field-name" => (Who::Tool, "ask for header fields by names that they can have"),
         "search-depth" => (Who::Tool, "nest the search less deeply"),
         "costly-search" => {
             (Who::Keeper, "search without sorting, or switch costly searches on in the service's settings")

@@ -316,7 +316,7 @@ impl Desk {
         let is_heard = self.send_upstream(tag, &ours, fragments).await?;
         let is_ok = is_heard && relay::answer(self, tag, &ours).await?;
         self.under_way = None;
-        self.reads.hides_uid = false;
+        (self.reads.hides_uid, self.reads.asks_content) = (false, false);
         if is_heard && ((opened.is_some() && !is_ok) || (closes && is_ok)) {
             self.is_selected = false;
             if opened.is_some() {

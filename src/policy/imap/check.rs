@@ -1,9 +1,9 @@
 //! What a command's arguments ask for beyond its row in the table.
 
 use imap_codec::imap_types::command::CommandBody;
-use imap_codec::imap_types::core::Vec1;
+use imap_codec::imap_types::core::{AString, Vec1};
 use imap_codec::imap_types::extensions::thread::ThreadingAlgorithm;
-use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName};
+use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName, Section};
 use imap_codec::imap_types::flag::{Flag, StoreType};
 use imap_codec::imap_types::mailbox::{ListMailbox, Mailbox};
 use imap_codec::imap_types::search::SearchKey;
@@ -241,6 +241,7 @@ impl Check<'_> {
             | MessageDataItemName::Uid => Ok(item),
             MessageDataItemName::BodyExt { section, partial, peek } => {
                 self.needs(Scope::Read)?;
+                self.section(section.as_ref())?;
                 Ok(MessageDataItemName::BodyExt { section, partial, peek: peek || keeps_seen })
             }
             MessageDataItemName::Rfc822Header => self.with(Scope::Read, item),
@@ -258,6 +259,20 @@ impl Check<'_> {
                 Ok(MessageDataItemName::Binary { section, partial, peek: peek || keeps_seen })
             }
         }
+    }
+
+    /// Header fields are asked for by names that one can have (RFC 5322 section 3.6.8). The upstream repeats them where its answer is
+    /// told apart, so none holds what could end one there.
+    fn section(&self, section: Option<&Section<'_>>) -> Result<(), Denial> {
+        let Some(Section::HeaderFields(_, names) | Section::HeaderFieldsNot(_, names)) = section else { return Ok(()) };
+        let is_name = |name: &AString<'_>| {
+            let name = name.as_ref();
+            !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic() && !b":]\"\\(){".contains(byte))
+        };
+        if names.as_ref().iter().all(is_name) {
+            return Ok(());
+        }
+        Err(Denial::rule("field-name", self.asked, "no header field has such a name"))
     }
 
     /// `\Deleted` is a deletion in waiting; a replacement of all flags may set or clear it.
@@ -280,4 +295,40 @@ impl Check<'_> {
         }
         Ok(CommandBody::Append { mailbox, flags, date, message })
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::scope::Preset;
+    use crate::policy::imap::tests::{outcome, rights};
+
+    #[test]
+    fn a_header_field_is_asked_for_by_a_name_that_can_be_one() {
+        let full = rights(Preset::Full.scopes(), "{}");
+        for wrong in [
+            "\"]\"",
+            "X]",
+            "\"\"",
+            "\"a b\"",
+            "\"a:\"",
+            "\"a\\\"b\"",
+            "\"a\\\\b\"",
+            "\"(\"",
+            "\")\"",
+            "\"{3}\"",
+            "{1}\r\n]",
+            "{1}\r\n\u{7f}",
+            "Subject \"] UID 9 BODY[\"",
+        ] {
+            for section in ["HEADER.FIELDS", "HEADER.FIELDS.NOT", "1.2.HEADER.FIELDS", "1.HEADER.FIELDS.NOT"] {
+                for item in ["BODY", "BODY.PEEK"] {
+                    let asked = format!("FETCH 1 (FLAGS {item}[{section} ({wrong})] BODY.PEEK[])");
+                    assert_eq!(outcome(&full, true, &asked), "!field-name", "{asked}");
+                }
+            }
+        }
+        let asked = "FETCH 1 BODY[HEADER.FIELDS (Message-ID X-Spam_Level List.Id X/9)]";
+        assert_eq!(outcome(&full, true, asked), asked);
+    }
+
 }
