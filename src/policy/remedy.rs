@@ -1,5 +1,6 @@
 //! What would let a refused command through: the change of the grant that does it, or why none does.
 
+use crate::domain::bounds::Bounds;
 use crate::domain::clock::Timestamp;
 use crate::domain::folder::FolderPath;
 use crate::domain::freeze::Freeze;
@@ -87,12 +88,7 @@ pub fn remedy(refused: Refused<'_>, grant: Option<(&Grant, &Mailbox)>) -> Remedy
             }
             _ => by_now,
         },
-        "folder" => match object.and_then(|path| FolderPath::from_name(path, Some('/'))) {
-            Some(path) if bounds.allow_folder(&path) => by_now,
-            // In a bound, a star stands for more than the folder that was asked for.
-            Some(path) if !path.to_string().contains('*') => widen("folders", "--folder", "FOLDER"),
-            _ => Remedy::change("add the folder".to_owned(), vec![("--folder", "FOLDER".to_owned())]),
-        },
+        "folder" | "folder-tree" => folder(rule, object, bounds).unwrap_or(by_now),
         "sender" | "header-sender" => match object.and_then(|text| text.parse().ok()) {
             Some(sender) if bounds.allow_sender(&sender, &mailbox.address) => by_now,
             _ => {
@@ -132,6 +128,22 @@ pub fn remedy(refused: Refused<'_>, grant: Option<(&Grant, &Mailbox)>) -> Remedy
         "token-scope" => Remedy::of(Who::Tool, "the token's scopes are none of the grant's: ask for a new token"),
         "grant" => by_now,
         _ => Remedy::of(Who::Granter, "look at the grant's bounds: `mailwarden grant show` tells them"),
+    }
+}
+
+/// What would let a folder be used or, by the rule `folder-tree`, be renamed with all below it; `None`: the grant does by now.
+fn folder(rule: &str, object: Option<&str>, bounds: &Bounds) -> Option<Remedy> {
+    let is_tree = rule == "folder-tree";
+    let path = object.and_then(|path| FolderPath::from_name(path, Some('/')));
+    let is_allowed = |path: &FolderPath| if is_tree { bounds.allow_tree(path) } else { bounds.allow_folder(path) };
+    match path {
+        Some(path) if is_allowed(&path) => None,
+        // In a bound, a star stands for more than the folder that was asked for.
+        Some(path) if !path.to_string().contains('*') => {
+            let added = if is_tree { format!("{path}/*") } else { path.to_string() };
+            Some(Remedy::change(format!("add {added} to the grant's folders"), vec![("--folder", added)]))
+        }
+        _ => Some(Remedy::change("add the folder".to_owned(), vec![("--folder", "FOLDER".to_owned())])),
     }
 }
 

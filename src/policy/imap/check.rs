@@ -67,16 +67,32 @@ impl Check<'_> {
 
     /// The folder must have one spelling and lie within the bounds. Whether it exists is not told.
     pub(super) fn folder(&self, mailbox: &Mailbox<'_>) -> Result<(), Denial> {
+        self.path(mailbox).map(drop)
+    }
+
+    /// The same of a folder with all that may lie below it, which RENAME takes along (RFC 3501 section 6.3.5).
+    pub(super) fn tree(&self, mailbox: &Mailbox<'_>) -> Result<(), Denial> {
+        match self.path(mailbox)? {
+            Some(path) if !self.rights.bounds.allow_tree(&path) => {
+                let text = "the grant's bounds do not hold all that may lie below the folder";
+                Err(Denial::rule("folder-tree", self.asked, text).about(path.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder's path; `None` where nothing bounds folders.
+    fn path(&self, mailbox: &Mailbox<'_>) -> Result<Option<FolderPath>, Denial> {
         let Some(name) = mailbox_name(mailbox) else {
             return Err(Denial::rule("folder-name", self.asked, "the folder name is not canonical modified UTF-7"));
         };
         if self.rights.bounds.folders.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         // A trailing delimiter says «will have folders below» (CREATE) and does not change which folder is meant.
         let plain = self.state.delimiter.and_then(|delimiter| name.strip_suffix(delimiter)).unwrap_or(&name);
         match FolderPath::from_name(plain, self.state.delimiter) {
-            Some(path) if self.rights.bounds.allow_folder(&path) => Ok(()),
+            Some(path) if self.rights.bounds.allow_folder(&path) => Ok(Some(path)),
             Some(path) => Err(outside(self.asked).about(path.to_string())),
             None => Err(outside(self.asked)),
         }
@@ -331,4 +347,26 @@ mod tests {
         assert_eq!(outcome(&full, true, asked), asked);
     }
 
+    #[test]
+    fn im_08_a_folder_is_renamed_with_all_that_lies_below_it() {
+        let bounded = rights(Preset::Full.scopes(), r#"{"folders":["INBOX","Team","Mine/*","Both","Both/*","A/B"]}"#);
+        for (line, told) in [
+            ("RENAME Team Mine/T", "!folder-tree"),
+            ("RENAME Mine/T Team", "!folder-tree"),
+            ("RENAME INBOX Mine/T", "!folder-tree"),
+            ("RENAME A/B Mine/T", "!folder-tree"),
+            ("RENAME Team/Deep Mine/T", "!folder"),
+            ("RENAME Mine Mine/T", "!folder"),
+            ("RENAME Mine/A Mine/B", "RENAME Mine/A Mine/B"),
+            ("RENAME Both Mine/B", "RENAME Both Mine/B"),
+            ("RENAME Mine/A/ Both", "RENAME Mine/A/ Both"),
+            ("DELETE Team", "DELETE Team"),
+            ("CREATE A/B", "CREATE A/B"),
+            ("CREATE Mine/A/B/", "CREATE Mine/A/B/"),
+            ("CREATE A", "!folder"),
+        ] {
+            assert_eq!(outcome(&bounded, true, line), told, "{line}");
+        }
+        assert_eq!(outcome(&rights(Preset::Full.scopes(), "{}"), true, "RENAME a b"), "RENAME a b");
+    }
 }
