@@ -16,9 +16,6 @@ use crate::policy::{Denial, Rights};
 use crate::protocol::imap::command::mailbox_name;
 use crate::protocol::imap::list_form::{ListForm, Selection, Told, pattern_text};
 
-/// Most patterns in a LIST.
-const MAX_PATTERNS: usize = 16;
-
 /// Most wildcards in a LIST pattern.
 const MAX_WILDCARDS: usize = 8;
 
@@ -178,9 +175,6 @@ impl Check<'_> {
         let ListForm { selection, more, told } = list;
         if selection.iter().flatten().any(|option| *option == Selection::Remote) {
             return Err(self.never("it reaches other mail servers"));
-        }
-        if more.len() >= MAX_PATTERNS {
-            return Err(Denial::rule("pattern", self.asked, "it names too many patterns"));
         }
         for option in told.iter().flatten() {
             match option {
