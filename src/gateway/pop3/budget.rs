@@ -1,5 +1,6 @@
-//! What POP3 uses of its grant's budgets: INBOX is a folder that is opened, RETR reads a message, RETR and TOP bring octets. These are
-//! known when they have come; the running answer goes on, and the next command is refused when the budget is spent.
+//! What POP3 uses of its grant's budgets: INBOX is a folder that is opened, RETR reads a message and so does TOP with lines of its body,
+//! both bring octets. These are known when they have come; the running answer goes on, and the next command is refused when the budget
+//! is spent.
 
 use crate::domain::budget::Budgeted;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
@@ -39,8 +40,8 @@ pub(super) async fn open(desk: &mut Desk) -> Result<Result<(), Denial>, Refusal>
 /// Whether enough is left for `command` to begin; what it brings counts from here on.
 pub(super) async fn begin(desk: &mut Desk, command: Command) -> Result<Result<(), Denial>, Refusal> {
     let (needs, messages): (&[Budgeted], _) = match command {
-        Command::Retr(_) => (&[Budgeted::MessagesRead, Budgeted::Bytes], 1),
-        Command::Top(..) => (&[Budgeted::Bytes], 0),
+        Command::Retr(_) | Command::Top(_, 1..) => (&[Budgeted::MessagesRead, Budgeted::Bytes], 1),
+        Command::Top(_, 0) => (&[Budgeted::Bytes], 0),
         Command::Stat | Command::List(_) | Command::Uidl(_) | Command::Dele(_) => return Ok(Ok(())),
     };
     for what in needs {
