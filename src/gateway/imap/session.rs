@@ -266,7 +266,12 @@ impl Desk {
     }
 
     pub(super) async fn deny(&mut self, tag: &str, denial: &Denial) -> Result<(), End> {
-        let code = if denial.rule == RULE { "LIMIT" } else { "NOPERM" };
+        let code = match denial.rule {
+            RULE => "LIMIT",
+            // A freeze ends.
+            Denial::FROZEN => "UNAVAILABLE",
+            _ => "NOPERM",
+        };
         self.refuse(tag, code, denial).await
     }
 
