@@ -90,6 +90,8 @@ fn content(items: &MacroOrMessageDataItemNames<'_>) -> Content {
         | MessageDataItemName::Envelope
         | MessageDataItemName::Flags
         | MessageDataItemName::InternalDate
+        | MessageDataItemName::ModSeq
+        | MessageDataItemName::BinarySize { .. }
         | MessageDataItemName::Rfc822Size
         | MessageDataItemName::Uid => Content::None,
         MessageDataItemName::Rfc822Header
@@ -166,7 +168,11 @@ mod tests {
             ("FLAGS", Content::None),
             ("FULL", Content::None),
             ("(UID BODYSTRUCTURE ENVELOPE RFC822.SIZE)", Content::None),
+            ("(FLAGS MODSEQ)", Content::None),
+            ("(UID BINARY.SIZE[1])", Content::None),
             ("(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])", Content::Header),
+            ("(MODSEQ RFC822.HEADER)", Content::Header),
+            ("(BINARY.SIZE[1] BINARY.PEEK[1])", Content::Body),
             ("BODY[HEADER]", Content::Header),
             ("RFC822.HEADER", Content::Header),
             ("BODY[]", Content::Body),
