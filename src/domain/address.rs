@@ -12,6 +12,8 @@ pub struct InvalidAddress;
 
 /// A mail address in canonical form: lower case, ASCII, no quoting, no comment (a subset of RFC 5321 section 4.1.2 Mailbox).
 ///
+/// What a mail server may read as a route is none: `@a:b@c`, `b%c@a` and `c!b@a` can all end up elsewhere than at the last domain.
+///
 /// The local part is lower-cased too. RFC 5321 lets it be case-sensitive; no mailbox provider that we know does that, and two grants
 /// that differ in case only would be a trap.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +47,7 @@ impl FromStr for MailAddress {
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         let (local, domain) = text.rsplit_once('@').ok_or(InvalidAddress)?;
-        let atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'*+-/=^_`{|}~".contains(&byte);
+        let atom = |byte: u8| byte.is_ascii_alphanumeric() || b"#$&'*+-/=^_`{|}~".contains(&byte);
         let dotted = |part: &str, allowed: &dyn Fn(u8) -> bool| {
             part.split('.').all(|label| !label.is_empty() && label.bytes().all(allowed))
         };
@@ -177,6 +179,24 @@ mod tests {
             "a..b@c",
             "a@b..c",
             "a%b@c",
+            "a!b@c",
+            "!a@c",
+            "@a,@b:c@d",
+            "@a:b@c",
+            "a@b@c",
+            "\"a@b\"@c",
+            "\"a!b\"@c",
+            "a@[1.2.3.4]",
+            "a@[IPv6:::1]",
+            "a@b.",
+            "a@.b",
+            "a.@b",
+            ".a@b",
+            "a(x)@b",
+            "a,b@c",
+            "a:b@c",
+            "a;b@c",
+            "<a@b>",
             "a@b?cc=x@y",
             "é@b",
         ] {

@@ -93,6 +93,12 @@ impl Bounds {
         self.folders.as_ref().is_none_or(|list| list.iter().any(|pattern| pattern.matches(folder)))
     }
 
+    /// Whether `folder` may be used, and so may everything that lies below it.
+    pub fn allow_tree(&self, folder: &FolderPath) -> bool {
+        let covers = |pattern: &FolderPattern| pattern.covers_all_below(folder);
+        self.allow_folder(folder) && self.folders.as_ref().is_none_or(|list| list.iter().any(covers))
+    }
+
     /// Whether `folder` lies above one that may be used, and so is shown as `\Noselect`.
     pub fn leads_to_allowed(&self, folder: &FolderPath) -> bool {
         self.folders.as_ref().is_none_or(|list| list.iter().any(|pattern| pattern.is_below(folder)))

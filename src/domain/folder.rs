@@ -76,6 +76,11 @@ impl FolderPattern {
         if self.and_below { within && (is_deeper || other.and_below) } else { self == other }
     }
 
+    /// Whether everything below `path` is let through, at any depth.
+    pub fn covers_all_below(&self, path: &FolderPath) -> bool {
+        self.and_below && path.0.starts_with(&self.segments)
+    }
+
     /// Whether `path` is a parent of something that this pattern may let through, so that it must be shown (as `\Noselect`) for
     /// tools that walk the tree level by level. Only says what the pattern's own text says.
     pub fn is_below(&self, path: &FolderPath) -> bool {
@@ -176,6 +181,25 @@ mod tests {
                 (wide.parse().unwrap(), narrow.parse().unwrap());
             assert_eq!(wide_one.covers(&narrow_one), covers, "{wide} for {narrow}");
         }
+    }
+
+    #[test]
+    fn a_folder_with_all_below_it_lies_within_patterns_for_everything_below() {
+        for (pattern, covers) in [
+            ("*", true),
+            ("Archive/*", true),
+            ("Archive/2026/*", false),
+            ("Archive/2026", false),
+            ("Archive/2026/May/*", false),
+        ] {
+            let pattern: FolderPattern = pattern.parse().unwrap();
+            assert_eq!(
+                pattern.covers_all_below(&path("Archive.2026")) && pattern.matches(&path("Archive.2026")),
+                covers
+            );
+        }
+        let below: FolderPattern = "Archive/2026/*".parse().unwrap();
+        assert!(below.covers_all_below(&path("Archive.2026")));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(in crate::gateway) struct Reads {
     uid_validity: Option<u32>,
     /// Whether we asked for UIDs that the tool did not ask for.
     pub(in crate::gateway) hides_uid: bool,
+    /// Whether the command that runs asked for content.
+    pub(in crate::gateway) asks_content: bool,
     scan: FetchScan,
     is_in_content: bool,
     header: Option<HeaderScan>,
@@ -131,7 +133,12 @@ impl Reads {
     /// A literal follows.
     pub(in crate::gateway) fn literal(&mut self) {
         let Some(now) = &mut self.now else { return };
-        if let Some(content) = self.scan.literal() {
+        let content = self.scan.literal().or_else(|| {
+            // Where content was asked for, what cannot be told from it counts as that.
+            let is_doubtful = self.asks_content && !self.scan.is_structure();
+            is_doubtful.then_some(Content { is_body: true, has_header: false })
+        });
+        if let Some(content) = content {
             now.add(content, 0);
             self.is_in_content = true;
             self.header = content.has_header.then(HeaderScan::default);
@@ -297,5 +304,31 @@ mod tests {
             reads.done.iter().map(|read| (read.number, read.uid, read.is_body, read.ids.len())).collect();
         assert_eq!(found, [(1, Some(7), true, 1), (1, Some(7), true, 0)]);
         assert_eq!((reads.uid_validity, reads.listed), (Some(17), 3));
+    }
+
+    #[test]
+    fn where_content_was_asked_for_a_literal_that_nobody_can_place_is_content() {
+        for (asks_content, line, is_body) in [
+            (true, "* 1 FETCH (UID 7 BODY[X] Y {3}", Some(true)),
+            (true, "* 1 FETCH (UID 7 BODY[X {3}", Some(true)),
+            (true, "* 1 FETCH ({3}", Some(true)),
+            (true, "* 1 FETCH  (UID 7 BODY[] {3}", Some(true)),
+            (true, "* 99999999999 FETCH (UID 7 X {3}", Some(true)),
+            (true, "* 1 FETCH (UID 7 BODY[HEADER] {3}", Some(false)),
+            (true, "* 1 FETCH (UID 7 ENVELOPE (NIL {3}", None),
+            (true, "* SEARCH {3}", None),
+            (false, "* 1 FETCH (UID 7 X {3}", None),
+        ] {
+            let mut reads = Reads { asks_content, ..Reads::default() };
+            let mut bytes = line.as_bytes().to_vec();
+            reads.begin(&bytes);
+            reads.part(&mut bytes);
+            reads.literal();
+            reads.chunk(b"abc");
+            reads.literal_end();
+            reads.end();
+            let found: Vec<_> = reads.done.iter().map(|read| (read.is_body, read.octets)).collect();
+            assert_eq!(found, Vec::from_iter(is_body.map(|is_body| (is_body, 3))), "{line}");
+        }
     }
 }

@@ -105,8 +105,8 @@ impl Charge {
     /// Of a POP3 command in a maildrop that is open.
     pub fn pop3(command: Command) -> Self {
         let amounts: &[_] = match command {
-            Command::Retr(_) => &[(Budgeted::MessagesRead, 1), (Budgeted::Bytes, 1)],
-            Command::Top(..) => &[(Budgeted::Bytes, 1)],
+            Command::Retr(_) | Command::Top(_, 1..) => &[(Budgeted::MessagesRead, 1), (Budgeted::Bytes, 1)],
+            Command::Top(_, 0) => &[(Budgeted::Bytes, 1)],
             Command::Stat | Command::List(_) | Command::Uidl(_) | Command::Dele(_) => &[],
         };
         Self::new(command.name(), amounts)
@@ -158,6 +158,8 @@ pub fn content(items: &MacroOrMessageDataItemNames<'_>) -> Content {
         | MessageDataItemName::Envelope
         | MessageDataItemName::Flags
         | MessageDataItemName::InternalDate
+        | MessageDataItemName::ModSeq
+        | MessageDataItemName::BinarySize { .. }
         | MessageDataItemName::Rfc822Size
         | MessageDataItemName::Uid => Content::None,
         MessageDataItemName::Rfc822Header
@@ -185,6 +187,11 @@ mod tests {
             ("FLAGS", Content::None),
             ("FULL", Content::None),
             ("(UID BODYSTRUCTURE ENVELOPE RFC822.SIZE)", Content::None),
+            ("(FLAGS MODSEQ)", Content::None),
+            ("(UID BINARY.SIZE[1])", Content::None),
+            ("(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])", Content::Header),
+            ("(MODSEQ RFC822.HEADER)", Content::Header),
+            ("(BINARY.SIZE[1] BINARY.PEEK[1])", Content::Body),
             ("(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])", Content::Header),
             ("BODY[HEADER]", Content::Header),
             ("RFC822.HEADER", Content::Header),

@@ -1,5 +1,6 @@
 //! What would let a refused command through: the change of the grant that does it, or why none does.
 
+use crate::domain::bounds::Bounds;
 use crate::domain::budget::Span;
 use crate::domain::clock::Timestamp;
 use crate::domain::folder::FolderPath;
@@ -91,12 +92,7 @@ pub fn remedy(refused: Refused<'_>, grant: Option<(&Grant, &Mailbox)>) -> Remedy
             }
             _ => by_now,
         },
-        "folder" => match object.and_then(|path| FolderPath::from_name(path, Some('/'))) {
-            Some(path) if bounds.allow_folder(&path) => by_now,
-            // In a bound, a star stands for more than the folder that was asked for.
-            Some(path) if !path.to_string().contains('*') => widen("folders", "--folder", "FOLDER"),
-            _ => Remedy::change("add the folder".to_owned(), vec![("--folder", "FOLDER".to_owned())]),
-        },
+        "folder" | "folder-tree" => folder(rule, object, bounds).unwrap_or(by_now),
         "sender" | "header-sender" => match object.and_then(|text| text.parse().ok()) {
             Some(sender) if bounds.allow_sender(&sender, &mailbox.address) => by_now,
             _ => {
@@ -152,6 +148,22 @@ fn raise(limit: Limit, accounts: &[Account]) -> Remedy {
     Remedy::change(text, options)
 }
 
+/// What would let a folder be used or, by the rule `folder-tree`, be renamed with all below it; `None`: the grant does by now.
+fn folder(rule: &str, object: Option<&str>, bounds: &Bounds) -> Option<Remedy> {
+    let is_tree = rule == "folder-tree";
+    let path = object.and_then(|path| FolderPath::from_name(path, Some('/')));
+    let is_allowed = |path: &FolderPath| if is_tree { bounds.allow_tree(path) } else { bounds.allow_folder(path) };
+    match path {
+        Some(path) if is_allowed(&path) => None,
+        // In a bound, a star stands for more than the folder that was asked for.
+        Some(path) if !path.to_string().contains('*') => {
+            let added = if is_tree { format!("{path}/*") } else { path.to_string() };
+            Some(Remedy::change(format!("add {added} to the grant's folders"), vec![("--folder", added)]))
+        }
+        _ => Some(Remedy::change("add the folder".to_owned(), vec![("--folder", "FOLDER".to_owned())])),
+    }
+}
+
 /// What would let through what a freeze refused; `None`: it is over. `made_by` is told as it is given.
 pub fn thaw(freeze: Option<&Freeze>, made_by: &str) -> Remedy {
     let Some(freeze) = freeze else { return Remedy::of(Who::Tool, "the freeze is over: try again") };
@@ -170,6 +182,7 @@ fn without_grant(rule: &str) -> Option<Remedy> {
         "unknown" => (Who::Nobody, "it is no command that the gateway knows"),
         "folder-name" => (Who::Tool, "write the folder's name in canonical modified UTF-7"),
         "pattern" => (Who::Tool, "ask with at most 8 wildcards"),
+        "field-name" => (Who::Tool, "ask for header fields by names that they can have"),
         "search-depth" => (Who::Tool, "nest the search less deeply"),
         "costly-search" => {
             (Who::Keeper, "search without sorting, or switch costly searches on in the service's settings")

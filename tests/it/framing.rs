@@ -223,6 +223,22 @@ fn im_04_literals_have_a_budget() {
 }
 
 #[test]
+fn im_04_the_lines_of_a_command_share_its_octets() {
+    let stage = ScriptedStage::set();
+    let reader = stage.token("backup");
+    // 65,536 octets together, the announcements and what they announce included.
+    for (line, last, is_taken) in [(30_000, 5_000, true), (30_000, 6_000, false), (60_000, 60_000, false)] {
+        let mut imap = stage.session(&reader);
+        let long = |octets: usize| "x".repeat(octets);
+        imap.send(format!("a SEARCH {{0+}}\r\n{} {{0+}}\r\n{} {{0+}}\r\n", long(line), long(line)));
+        let _ = imap.try_send(format!("{}\r\nbye LOGOUT\r\n", long(last)).as_bytes());
+        let heard = imap.rest().expect("an end");
+        let told = if is_taken { "a BAD" } else { "* BYE [TOOBIG]" };
+        assert!(heard.first().is_some_and(|answer| answer.starts_with(told)), "{line} {last}: {heard:?}");
+    }
+}
+
+#[test]
 fn im_05_what_is_pipelined_behind_a_login_is_judged_after_it() {
     let stage = ScriptedStage::set();
     let token = stage.token("backup");

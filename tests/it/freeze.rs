@@ -58,7 +58,7 @@ fn each_level_stops_what_it_says_on_every_protocol() {
         if running {
             last_is(&imap.command("a", "FETCH 1 FLAGS"), "a OK");
             let store = imap.command("b", "STORE 1 +FLAGS (\\Seen)");
-            last_is(&store, if changes { "b OK" } else { "b NO [NOPERM]" });
+            last_is(&store, if changes { "b OK" } else { "b NO [UNAVAILABLE]" });
             assert_eq!(store.iter().any(|line| line.contains(&id)), !changes, "{level}: {store:?}");
             say(&mut smtp, &format!("MAIL FROM:<{ADDRESS}>"), if changes { "250" } else { "451 4.7.1" });
         } else {
@@ -105,7 +105,7 @@ fn a_freeze_of_one_protocol_leaves_the_other_alone() {
     say(&mut scene.smtp_door(), &format!("AUTH PLAIN {}", plain(ADDRESS, &scene.token)), "454 4.7.0");
     // Of two, the strictest wins per question.
     scene.freeze(&["--all", "--level", "read-only"]);
-    last_is(&imap.command("b", "STORE 1 +FLAGS (\\Seen)"), "b NO [NOPERM]");
+    last_is(&imap.command("b", "STORE 1 +FLAGS (\\Seen)"), "b NO [UNAVAILABLE]");
     last_is(&imap.command("c", "FETCH 1 FLAGS"), "c OK");
     let printed = scene.gateway.manage_ok(&["thaw", "--all", "--format", "json"], b"");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).expect("JSON"), json!({ "ended": 2 }));
@@ -129,7 +129,7 @@ fn what_is_under_way_when_reading_alone_is_left_is_not_finished() {
     assert!(scene.smtp.messages().is_empty(), "it was sent all the same");
     imap.send("\r\nthe end of it 1234\r\n");
     let lines = imap.rest().expect("it ends");
-    assert!(lines.iter().any(|line| line.starts_with("a NO [NOPERM]") && line.contains(&id)), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("a NO [UNAVAILABLE]") && line.contains(&id)), "{lines:?}");
     last_is(&lines, "* BYE [UNAVAILABLE]");
     assert!(!scene.imap.heard().iter().any(|command| command.is("APPEND")), "it was added all the same");
     assert!(scene.recorded("message.submitted").is_empty());
@@ -142,7 +142,7 @@ fn a_freeze_ends_by_itself_when_its_time_is_over() {
     let began = Instant::now();
     scene.freeze(&["--client", "frozen", "--level", "read-only", "--for", "4s"]);
     let id = scene.freeze(&["--mailbox", ADDRESS, "--level", "no-new-tokens", "--for", "4s"]);
-    last_is(&imap.command("a", "STORE 1 +FLAGS (\\Seen)"), "a NO [NOPERM]");
+    last_is(&imap.command("a", "STORE 1 +FLAGS (\\Seen)"), "a NO [UNAVAILABLE]");
     assert_eq!(scene.ask(&scene.tool, None).status, 400);
     assert!(scene.freezes()[0]["thaws_at"].is_string());
     wait_for("tokens to be issued again", PATIENCE, || (scene.ask(&scene.tool, None).status == 200).then_some(()));

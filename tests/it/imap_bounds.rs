@@ -115,6 +115,46 @@ fn im_08_folder_bounds_hold_under_every_alias() {
 }
 
 #[test]
+fn im_08_no_folder_is_moved_into_the_bounds_with_its_parent() {
+    let stage = Stage::reading(|dovecot| {
+        let root = dovecot.maildir(ADDRESS);
+        for name in [".Team", ".Team.Payroll", ".Mine", ".Mine.Old", ".Mine.Old.Deep", ".Lone"] {
+            for part in ["cur", "new", "tmp"] {
+                std::fs::create_dir_all(root.join(name).join(part)).expect("make a folder");
+            }
+        }
+        crate::support::give_to_mail_user(&root);
+    });
+    let before = maildir::snapshot(&stage.maildir());
+    let folders = ["Team", "Mine/*", "Lone", "Nest/In/Deep"];
+    let tool = stage.gateway.add_bounded_tool("bounded", ADDRESS, "full", &folders);
+    let mut imap = stage.gateway.imap_session(ADDRESS, &stage.gateway.token(&tool, ADDRESS));
+    for (from, to) in
+        [("Team", "Mine/T"), ("Mine/Old", "Team"), ("Lone", "Mine/Lone"), ("Mine/Old", "Lone"), ("Team", "Lone")]
+    {
+        let answer = imap.command("a", &format!("RENAME {from} {to}"));
+        assert!(answer.len() == 1 && answer[0].starts_with("a NO [NOPERM]"), "{from} {to}: {answer:?}");
+    }
+    for outside in ["Mine/T/Payroll", "Lone/Deep", "Team/Deep"] {
+        let answer = imap.command("b", &format!("SELECT {outside}"));
+        assert!(answer[0].starts_with("b NO"), "{outside}: {answer:?}");
+    }
+    assert!(maildir::snapshot(&stage.maildir()) == before, "the mailbox changed");
+    imap.command_ok("c", "RENAME Mine/Old Mine/New");
+    imap.command_ok("d", "SELECT Mine/New/Deep");
+    imap.command_ok("e", "UNSELECT");
+    // What goes with a folder that is removed is that folder alone; what comes with one that is made are parents that it names.
+    imap.command_ok("f", "DELETE Team");
+    assert!(stage.maildir().join(".Team.Payroll").is_dir(), "what lies below went too");
+    imap.command_ok("g", "CREATE Nest/In/Deep");
+    imap.command_ok("h", "CREATE Mine/A/B");
+    for outside in ["CREATE Nest/In/Other", "CREATE Nest/In", "CREATE Team/New", "DELETE Nest", "SELECT Nest/In"] {
+        let answer = imap.command("i", outside);
+        assert!(answer.len() == 1 && answer[0].starts_with("i NO [NOPERM]"), "{outside}: {answer:?}");
+    }
+}
+
+#[test]
 fn im_08_names_are_judged_by_the_upstreams_own_delimiter() {
     let stage = ScriptedStage::set();
     let tool = stage.gateway.add_bounded_tool("bounded", ADDRESS, "backup", &["Archive/*", "Odd \"name\""]);

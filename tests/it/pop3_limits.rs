@@ -47,7 +47,7 @@ fn what_is_read_by_pop3_counts_on_the_grants_budgets() {
     stage.gateway.manage_ok(&[&grant[..], &budgets].concat(), b"");
     let token = stage.gateway.token(&tool, ADDRESS);
     let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &token);
-    assert!(!pop3.fetch("RETR 1").is_empty());
+    assert!(!pop3.fetch("TOP 1 1000000").is_empty(), "lines of a body are a message");
     assert!(!pop3.fetch("TOP 2 0").is_empty(), "a header is no message");
     pop3.say("QUIT", "+OK");
     // A session later, and INBOX is the same folder still.
@@ -55,6 +55,9 @@ fn what_is_read_by_pop3_counts_on_the_grants_budgets() {
     assert!(!pop3.fetch("RETR 2").is_empty());
     let refused = pop3.say("RETR 3", "-ERR [SYS/TEMP]");
     assert!(refused.contains("messages_read=2/day") && refused.contains("(verdict vrd_"), "{refused}");
+    let refused = pop3.say("TOP 3 1", "-ERR [SYS/TEMP]");
+    assert!(refused.contains("messages_read=2/day"), "{refused}");
+    assert!(!pop3.fetch("TOP 3 0").is_empty(), "a header is no message");
     pop3.say("UIDL 3", "+OK");
     // The other protocol counts on the same.
     let mut imap = stage.gateway.imap_session(ADDRESS, &token);

@@ -24,7 +24,7 @@ pub(super) async fn patiently<T>(reading: impl Future<Output = Result<T, WireErr
 /// What one command may use up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    /// Longest line, and most octets of a whole command.
+    /// Most octets of a whole command, and so of a line of it.
     pub(super) octets: usize,
     /// Most literals.
     pub(super) literals: usize,
@@ -72,15 +72,15 @@ pub(super) async fn rest_of(client: &mut Wire, line: Vec<u8>, budget: Budget, ma
                 return Err(End::Bye(error.to_string()));
             }
         };
-        let room = budget.octets.saturating_sub(command.bytes().len()) as u64;
-        if literal.length > room {
+        let room = |command: &Pieces| budget.octets.saturating_sub(command.bytes().len());
+        if literal.length > room(&command) as u64 {
             return too_big(client, command.bytes(), literal, budget).await;
         }
         if literal.is_sync {
             client.send(b"+ OK\r\n").await?;
         }
         command.push_literal(&patiently(client.exactly(literal.length)).await?);
-        let line = timeout(AUTOLOGOUT, client.line(budget.octets)).await.map_err(|_| autologout())?;
+        let line = timeout(AUTOLOGOUT, client.line(room(&command))).await.map_err(|_| autologout())?;
         command.push_line(&line.map_err(|error| match error {
             WireError::TooLong => End::Bye("[TOOBIG] command too long".to_owned()),
             other => other.into(),

@@ -76,12 +76,12 @@ impl Desk {
             .list("message_ids", &digests)
     }
 
-    /// Has a FETCH of content tell UIDs, which are recorded; the tool does not see them unless it asked for them.
+    /// Takes note of a FETCH of content, and has it tell UIDs, which are recorded; the tool does not see them unless it asked for them.
     pub(super) fn ask_for_uids(&mut self, body: &mut CommandBody<'static>) {
-        self.reads.hides_uid = false;
+        (self.reads.hides_uid, self.reads.asks_content) = (false, false);
         let CommandBody::Fetch {
             macro_or_item_names: MacroOrMessageDataItemNames::MessageDataItemNames(items),
-            uid: false,
+            uid,
             ..
         } = body
         else {
@@ -97,7 +97,8 @@ impl Desk {
                     | MessageDataItemName::Rfc822Text
             )
         };
-        if items.iter().any(is_content) && !items.contains(&MessageDataItemName::Uid) {
+        self.reads.asks_content = items.iter().any(is_content);
+        if self.reads.asks_content && !*uid && !items.contains(&MessageDataItemName::Uid) {
             items.push(MessageDataItemName::Uid);
             // Where QRESYNC is on, a tool keeps its messages by UID and gets them unasked anyway.
             self.reads.hides_uid = !self.enabled.qresync;

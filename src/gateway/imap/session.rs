@@ -243,7 +243,12 @@ impl Desk {
     }
 
     pub(super) async fn deny(&mut self, tag: &str, denial: &Denial) -> Result<(), End> {
-        let code = if denial.rule == RULE { "LIMIT" } else { "NOPERM" };
+        let code = match denial.rule {
+            RULE => "LIMIT",
+            // A freeze ends.
+            Denial::FROZEN => "UNAVAILABLE",
+            _ => "NOPERM",
+        };
         self.refuse(tag, code, denial).await
     }
 
@@ -300,7 +305,7 @@ impl Desk {
         let is_heard = self.send_upstream(tag, &ours, fragments).await?;
         let is_ok = is_heard && relay::answer(self, tag, &ours).await?;
         self.under_way = None;
-        self.reads.hides_uid = false;
+        (self.reads.hides_uid, self.reads.asks_content) = (false, false);
         // A SELECT that failed, at its literal too, leaves nothing selected for the tool, whatever the upstream has.
         if (opened.is_some() && !is_ok) || (closes && is_ok) {
             self.is_selected = false;

@@ -1,5 +1,6 @@
-//! What POP3 uses of its grant's budgets: INBOX is a folder that is opened, RETR reads a message, RETR and TOP bring octets. These are
-//! known when they have come; the running answer goes on, and the next command is refused when the budget is spent.
+//! What POP3 uses of its grant's budgets: INBOX is a folder that is opened, RETR reads a message and so does TOP with lines of its body,
+//! both bring octets. These are known when they have come; the running answer goes on, and the next command is refused when the budget
+//! is spent.
 
 use crate::domain::budget::Budgeted;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
@@ -44,12 +45,13 @@ pub(super) async fn begin(desk: &mut Desk, command: Command) -> Result<Result<()
     if amounts.is_empty() {
         return Ok(Ok(()));
     }
-    for (what, _) in amounts {
-        if let Err(denial) = desk.gatekeeper.reach(&mut desk.session, what, &asked).await? {
+    for (what, _) in &amounts {
+        if let Err(denial) = desk.gatekeeper.reach(&mut desk.session, *what, &asked).await? {
             return Ok(Err(denial));
         }
     }
-    let messages = u64::from(matches!(command, Command::Retr(_)));
+    let messages =
+        amounts.iter().find(|(what, _)| *what == Budgeted::MessagesRead).map_or(0, |(_, messages)| *messages);
     desk.tally = Tally { began_at: Some(desk.client.queued()), messages };
     Ok(Ok(()))
 }

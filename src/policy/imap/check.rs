@@ -1,9 +1,9 @@
 //! What a command's arguments ask for beyond its row in the table.
 
 use imap_codec::imap_types::command::CommandBody;
-use imap_codec::imap_types::core::Vec1;
+use imap_codec::imap_types::core::{AString, Vec1};
 use imap_codec::imap_types::extensions::thread::ThreadingAlgorithm;
-use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName};
+use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName, Section};
 use imap_codec::imap_types::flag::{Flag, StoreType};
 use imap_codec::imap_types::mailbox::{ListMailbox, Mailbox};
 use imap_codec::imap_types::search::SearchKey;
@@ -15,9 +15,6 @@ use crate::policy::imap::table::{self, Needs};
 use crate::policy::{Denial, Rights};
 use crate::protocol::imap::command::mailbox_name;
 use crate::protocol::imap::list_form::{ListForm, Selection, Told, pattern_text};
-
-/// Most patterns in a LIST.
-const MAX_PATTERNS: usize = 16;
 
 /// Most wildcards in a LIST pattern.
 const MAX_WILDCARDS: usize = 8;
@@ -67,16 +64,32 @@ impl Check<'_> {
 
     /// The folder must have one spelling and lie within the bounds. Whether it exists is not told.
     pub(super) fn folder(&self, mailbox: &Mailbox<'_>) -> Result<(), Denial> {
+        self.path(mailbox).map(drop)
+    }
+
+    /// The same of a folder with all that may lie below it, which RENAME takes along (RFC 3501 section 6.3.5).
+    pub(super) fn tree(&self, mailbox: &Mailbox<'_>) -> Result<(), Denial> {
+        match self.path(mailbox)? {
+            Some(path) if !self.rights.bounds.allow_tree(&path) => {
+                let text = "the grant's bounds do not hold all that may lie below the folder";
+                Err(Denial::rule("folder-tree", self.asked, text).about(path.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder's path; `None` where nothing bounds folders.
+    fn path(&self, mailbox: &Mailbox<'_>) -> Result<Option<FolderPath>, Denial> {
         let Some(name) = mailbox_name(mailbox) else {
             return Err(Denial::rule("folder-name", self.asked, "the folder name is not canonical modified UTF-7"));
         };
         if self.rights.bounds.folders.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         // A trailing delimiter says «will have folders below» (CREATE) and does not change which folder is meant.
         let plain = self.state.delimiter.and_then(|delimiter| name.strip_suffix(delimiter)).unwrap_or(&name);
         match FolderPath::from_name(plain, self.state.delimiter) {
-            Some(path) if self.rights.bounds.allow_folder(&path) => Ok(()),
+            Some(path) if self.rights.bounds.allow_folder(&path) => Ok(Some(path)),
             Some(path) => Err(outside(self.asked).about(path.to_string())),
             None => Err(outside(self.asked)),
         }
@@ -163,9 +176,6 @@ impl Check<'_> {
         if selection.iter().flatten().any(|option| *option == Selection::Remote) {
             return Err(self.never("it reaches other mail servers"));
         }
-        if more.len() >= MAX_PATTERNS {
-            return Err(Denial::rule("pattern", self.asked, "it names too many patterns"));
-        }
         for option in told.iter().flatten() {
             match option {
                 Told::Subscribed | Told::Children | Told::SpecialUse => (),
@@ -241,6 +251,7 @@ impl Check<'_> {
             | MessageDataItemName::Uid => Ok(item),
             MessageDataItemName::BodyExt { section, partial, peek } => {
                 self.needs(Scope::Read)?;
+                self.section(section.as_ref())?;
                 Ok(MessageDataItemName::BodyExt { section, partial, peek: peek || keeps_seen })
             }
             MessageDataItemName::Rfc822Header => self.with(Scope::Read, item),
@@ -258,6 +269,20 @@ impl Check<'_> {
                 Ok(MessageDataItemName::Binary { section, partial, peek: peek || keeps_seen })
             }
         }
+    }
+
+    /// Header fields are asked for by names that one can have (RFC 5322 section 3.6.8). The upstream repeats them where its answer is
+    /// told apart, so none holds what could end one there.
+    fn section(&self, section: Option<&Section<'_>>) -> Result<(), Denial> {
+        let Some(Section::HeaderFields(_, names) | Section::HeaderFieldsNot(_, names)) = section else { return Ok(()) };
+        let is_name = |name: &AString<'_>| {
+            let name = name.as_ref();
+            !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic() && !b":]\"\\(){".contains(byte))
+        };
+        if names.as_ref().iter().all(is_name) {
+            return Ok(());
+        }
+        Err(Denial::rule("field-name", self.asked, "no header field has such a name"))
     }
 
     /// `\Deleted` is a deletion in waiting; a replacement of all flags may set or clear it.
@@ -279,5 +304,63 @@ impl Check<'_> {
             flags.retain(|flag| *flag != Flag::Deleted);
         }
         Ok(CommandBody::Append { mailbox, flags, date, message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::scope::Preset;
+    use crate::policy::imap::tests::{outcome, rights};
+
+    #[test]
+    fn a_header_field_is_asked_for_by_a_name_that_can_be_one() {
+        let full = rights(Preset::Full.scopes(), "{}");
+        for wrong in [
+            "\"]\"",
+            "X]",
+            "\"\"",
+            "\"a b\"",
+            "\"a:\"",
+            "\"a\\\"b\"",
+            "\"a\\\\b\"",
+            "\"(\"",
+            "\")\"",
+            "\"{3}\"",
+            "{1}\r\n]",
+            "{1}\r\n\u{7f}",
+            "Subject \"] UID 9 BODY[\"",
+        ] {
+            for section in ["HEADER.FIELDS", "HEADER.FIELDS.NOT", "1.2.HEADER.FIELDS", "1.HEADER.FIELDS.NOT"] {
+                for item in ["BODY", "BODY.PEEK"] {
+                    let asked = format!("FETCH 1 (FLAGS {item}[{section} ({wrong})] BODY.PEEK[])");
+                    assert_eq!(outcome(&full, true, &asked), "!field-name", "{asked}");
+                }
+            }
+        }
+        let asked = "FETCH 1 BODY[HEADER.FIELDS (Message-ID X-Spam_Level List.Id X/9)]";
+        assert_eq!(outcome(&full, true, asked), asked);
+    }
+
+    #[test]
+    fn im_08_a_folder_is_renamed_with_all_that_lies_below_it() {
+        let bounded = rights(Preset::Full.scopes(), r#"{"folders":["INBOX","Team","Mine/*","Both","Both/*","A/B"]}"#);
+        for (line, told) in [
+            ("RENAME Team Mine/T", "!folder-tree"),
+            ("RENAME Mine/T Team", "!folder-tree"),
+            ("RENAME INBOX Mine/T", "!folder-tree"),
+            ("RENAME A/B Mine/T", "!folder-tree"),
+            ("RENAME Team/Deep Mine/T", "!folder"),
+            ("RENAME Mine Mine/T", "!folder"),
+            ("RENAME Mine/A Mine/B", "RENAME Mine/A Mine/B"),
+            ("RENAME Both Mine/B", "RENAME Both Mine/B"),
+            ("RENAME Mine/A/ Both", "RENAME Mine/A/ Both"),
+            ("DELETE Team", "DELETE Team"),
+            ("CREATE A/B", "CREATE A/B"),
+            ("CREATE Mine/A/B/", "CREATE Mine/A/B/"),
+            ("CREATE A", "!folder"),
+        ] {
+            assert_eq!(outcome(&bounded, true, line), told, "{line}");
+        }
+        assert_eq!(outcome(&rights(Preset::Full.scopes(), "{}"), true, "RENAME a b"), "RENAME a b");
     }
 }

@@ -104,8 +104,8 @@ pub fn decide(
                 // It moves every message out of INBOX (RFC 3501 section 6.3.5).
                 check.needs(Scope::Delete)?;
             }
-            check.folder(from)?;
-            check.folder(to)?;
+            check.tree(from)?;
+            check.tree(to)?;
             body
         }
         // The table has refused these already. Named one by one: a command that a newer parser knows must not compile in silence.

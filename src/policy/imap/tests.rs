@@ -8,13 +8,13 @@ use crate::policy::Rights;
 use crate::protocol::imap::command;
 use crate::protocol::imap::request::Request;
 
-fn rights(scopes: ScopeSet, bounds: &str) -> Rights {
+pub(super) fn rights(scopes: ScopeSet, bounds: &str) -> Rights {
     let bounds: Bounds = serde_json::from_str(bounds).unwrap();
     Rights { scopes, bounds, mailbox: "support@example.test".parse().unwrap() }
 }
 
 /// What goes upstream for `line`, or the rule that refused it.
-fn outcome(rights: &Rights, is_read_write: bool, line: &str) -> String {
+pub(super) fn outcome(rights: &Rights, is_read_write: bool, line: &str) -> String {
     outcome_in(State { delimiter: Some('/'), is_read_write, costly_search: true }, rights, line)
 }
 
@@ -348,7 +348,6 @@ fn im_09_a_pattern_goes_upstream_in_its_shortest_form() {
     assert_eq!(outcome(&reader, false, &format!("LIST \"\" {}", "a*".repeat(9))), "!pattern");
     assert_eq!(outcome(&reader, false, "LIST \"\" (%*% a%%)"), "LIST \"\" (\"*\" \"a%\")");
     assert_eq!(outcome(&reader, false, &format!("LIST \"\" (a {})", "a*".repeat(9))), "!pattern");
-    assert_eq!(outcome(&reader, false, &format!("LIST \"\" (a{})", " a".repeat(16))), "!pattern");
 }
 
 #[test]

@@ -5,6 +5,9 @@ use std::ops::Range;
 /// Longest name of an item that is kept; what it is shows at its beginning.
 const MAX_NAME: usize = 64;
 
+/// Items whose parts may be literals without being content.
+const STRUCTURES: [&[u8]; 3] = [b"ENVELOPE", b"BODYSTRUCTURE", b"BODY"];
+
 /// What an item carries of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
@@ -60,6 +63,10 @@ enum Inside {
     Escape,
     /// The section of an item's name.
     Brackets,
+    /// A quoted string in it.
+    NameQuotes,
+    /// One, behind a backslash.
+    NameEscape,
 }
 
 /// One response, part by part. Literals are announced by [`FetchScan::literal`].
@@ -74,12 +81,12 @@ pub struct FetchScan {
 }
 
 impl FetchScan {
-    /// The number of the message, when `line` begins a FETCH response.
+    /// The number of the message, when `line` begins a FETCH response; 0 when that is no number of a message.
     pub fn number(line: &[u8]) -> Option<u32> {
-        let rest = line.strip_prefix(b"* ")?;
-        let (number, rest) = rest.split_at(rest.iter().position(|byte| *byte == b' ')?);
-        let is_fetch = rest.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b" FETCH ("));
-        std::str::from_utf8(number).ok()?.parse().ok().filter(|_| is_fetch)
+        let mut words = line.strip_prefix(b"* ")?.splitn(3, |byte| *byte == b' ');
+        let (number, word) = (words.next()?, words.next()?);
+        let is_fetch = word.eq_ignore_ascii_case(b"FETCH") && number.iter().all(u8::is_ascii_digit);
+        is_fetch.then(|| std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
     /// Reads a part of the response's line.
@@ -107,10 +114,14 @@ impl FetchScan {
                     }
                     continue;
                 }
-                Inside::Brackets => {
-                    if *byte == b']' {
-                        self.inside = Inside::List;
-                    }
+                inside => {
+                    self.inside = match (inside, byte) {
+                        (Inside::Brackets, b']') => Inside::List,
+                        (Inside::Brackets, b'"') | (Inside::NameEscape, _) => Inside::NameQuotes,
+                        (Inside::NameQuotes, b'\\') => Inside::NameEscape,
+                        (Inside::NameQuotes, b'"') => Inside::Brackets,
+                        (inside, _) => inside,
+                    };
                     self.keep(*byte);
                     continue;
                 }
@@ -172,10 +183,17 @@ impl FetchScan {
         None
     }
 
+    /// Whether the response stands within the value of an item that shows how a message is made up, and holds no content.
+    pub fn is_structure(&self) -> bool {
+        self.depth > 1 && self.is_value && STRUCTURES.iter().any(|name| self.name.eq_ignore_ascii_case(name))
+    }
+
     /// A literal follows the part: what it carries.
     pub fn literal(&mut self) -> Option<Content> {
-        // Its announcement is no word of its own.
-        self.token.clear();
+        // Its announcement is no word of its own; in a section it is part of the item's name.
+        if self.inside != Inside::Brackets {
+            self.token.clear();
+        }
         if self.depth == 1 && self.is_value { Content::of(&self.name) } else { None }
     }
 }
@@ -233,6 +251,41 @@ mod tests {
         }
         for name in ["FLAGS", "BODY", "BODYSTRUCTURE", "RFC822.SIZE", "ENVELOPE", "UID", "INTERNALDATE"] {
             assert_eq!(Content::of(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_section_ends_where_its_names_say_and_not_within_them() {
+        let body = Some(Content { is_body: true, has_header: true });
+        for names in [r#"("]")"#, r#"("A UID 9] B" X)"#, r#"("\"] UID 9 \"")"#, r#"("\\" "] UID 9 (")"#] {
+            let mut scan = FetchScan::default();
+            let shown = scan.part(format!("* 1 FETCH (BODY[HEADER.FIELDS {names}] NIL UID 7 BODY[] {{3}}").as_bytes());
+            assert!(matches!(shown[..], [Shown::Uid(7, _)]), "{names}: {shown:?}");
+            assert_eq!(scan.literal(), body, "{names}");
+        }
+        let mut scan = FetchScan::default();
+        assert_eq!(scan.part(b"* 1 FETCH (BODY[HEADER.FIELDS (X {8}"), []);
+        assert_eq!((scan.literal(), scan.is_structure()), (None, false));
+        assert_eq!(scan.part(b" Y)] \"abc\" UID 7 BODY[] {3}").len(), 2, "what the item holds, and the UID");
+        assert_eq!(scan.literal(), body);
+    }
+
+    #[test]
+    fn a_literal_within_a_structure_is_known_to_be_no_content() {
+        for (line, is_structure) in [
+            ("* 1 FETCH (ENVELOPE (NIL {3}", true),
+            ("* 1 FETCH (UID 7 bodystructure ((\"text\" {3}", true),
+            ("* 1 FETCH (BODY (\"text\" {3}", true),
+            ("* 1 FETCH (BODY[] {3}", false),
+            ("* 1 FETCH (X {3}", false),
+            ("* 1 FETCH (X ({3}", false),
+            ("* 1 FETCH ({3}", false),
+            ("* 1 FETCH (BODY[X {3}", false),
+            ("* 1 FETCH (FLAGS () {3}", false),
+        ] {
+            let mut scan = FetchScan::default();
+            scan.part(line.as_bytes());
+            assert_eq!(scan.is_structure(), is_structure, "{line}");
         }
     }
 

@@ -10,6 +10,12 @@ use crate::protocol::imap::command;
 use crate::protocol::imap::framing;
 use crate::protocol::imap::request::begins;
 
+/// Most patterns in a LIST.
+pub const MAX_PATTERNS: usize = 16;
+
+/// Longest reference of a LIST that says more than that and a pattern, in octets, as it is spelled.
+pub const MAX_REFERENCE: usize = 1000;
+
 /// What a LIST says beyond its reference and its first pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListForm {
@@ -75,13 +81,18 @@ impl ListForm {
             }
             None => None,
         };
-        let reference = take_string(&mut rest)?;
+        let reference = take_string(&mut rest).filter(|spelled| spelled.len() <= MAX_REFERENCE)?;
         rest = rest.strip_prefix(b" ")?;
         let (mut patterns, is_several) = (Vec::new(), rest.first() == Some(&b'('));
         if is_several {
             rest = rest.get(1..)?;
         }
         loop {
+            if patterns.len() == MAX_PATTERNS {
+                return None;
+            }
+            // The reference is read with the first.
+            let reference = if patterns.is_empty() { reference } else { &b"\"\""[..] };
             let line = [tag.as_bytes(), b" LIST ", reference, b" ", take_string(&mut rest)?, b"\r\n"].concat();
             patterns.push(command::parse(&line).ok()?.body);
             match rest.split_first()? {

@@ -42,7 +42,7 @@ pub(super) fn fetch(data: &[u8]) {
                 assert!(part.get(at.clone()).is_some(), "it lies in the part");
             }
             if part.ends_with(b"}") {
-                let _ = scan.literal();
+                let _ = (scan.literal(), scan.is_structure());
             }
         }
     }

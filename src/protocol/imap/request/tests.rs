@@ -4,8 +4,9 @@ use imap_codec::encode::Fragment;
 use proptest::prelude::{any, prop_assert_eq, proptest};
 
 use super::{Form, Request};
-use crate::protocol::imap::list_form::pattern_text;
+use crate::protocol::imap::list_form::{MAX_PATTERNS, MAX_REFERENCE, pattern_text};
 use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::mailbox::Mailbox;
 
 /// The command with the patterns of a LIST as octets, however they are spelled.
 fn meaning(request: Request) -> (Request, Vec<Vec<u8>>) {
@@ -131,6 +132,27 @@ fn what_is_not_exactly_a_form_is_no_command() {
         assert!(Request::parse(format!("a {wrong}\r\n").as_bytes()).is_err(), "{wrong}");
     }
     assert!(Request::parse(b"a\x01 SEARCH RETURN () ALL\r\n").is_err());
+}
+
+#[test]
+fn im_09_a_list_names_few_patterns_and_a_short_reference() {
+    let parsed = |reference: usize, patterns: usize| {
+        let (reference, patterns) = ("r".repeat(reference), " %".repeat(patterns));
+        let line = format!("a LIST \"{reference}\" ({})\r\n", patterns.trim_start());
+        let request = Request::parse(line.as_bytes()).ok()?;
+        let Form::List(form) = &request.form else { return None };
+        assert!(form.more.len() < MAX_PATTERNS, "{} patterns", form.more.len() + 1);
+        let CommandBody::List { reference: Mailbox::Other(kept), .. } = &request.body else { return None };
+        assert_eq!(kept.as_ref(), reference.as_bytes());
+        Some(form.more.len() + 1)
+    };
+    let longest = MAX_REFERENCE - "\"\"".len();
+    for patterns in [1, 2, MAX_PATTERNS] {
+        assert_eq!(parsed(longest, patterns), Some(patterns));
+    }
+    for (reference, patterns) in [(1, MAX_PATTERNS + 1), (longest + 1, 1), (1, 32_000), (60_000, 2)] {
+        assert_eq!(parsed(reference, patterns), None, "{reference} {patterns}");
+    }
 }
 
 proptest! {
