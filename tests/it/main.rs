@@ -34,6 +34,7 @@ mod imap_transcripts;
 mod imap_upstream;
 mod kept_connections;
 mod mail_doors;
+mod manual;
 mod many_sessions;
 mod mechanism_pin;
 mod metadata;
