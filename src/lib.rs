@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! tool  ── POST /oauth/token ──▶ client authenticated ▶ grant found ▶ policy narrows ▶ token signed ▶ audit event durable ▶ token given out
-//! tool  ── IMAPS/SMTPS + token ──▶ token verified ▶ grant live? ▶ credential leased ▶ upstream login
-//!                                  ▶ every command: parse ▶ policy ▶ permit or denial ▶ relay ▶ counted, audited
-//! admin ── /api/v1 · CLI ──▶ role checked ▶ registry ▶ credential sealed ▶ stored ▶ audited
+//! tool  ── IMAPS/POP3S/SMTPS + token ──▶ token verified ▶ grant live? ▶ audit event durable ▶ credential leased ▶ upstream login
+//!                                        ▶ every command: parse ▶ policy ▶ permit or denial ▶ relay ▶ counted, audited
+//! admin ── /api/v1 · CLI ──▶ role checked ▶ registry ▶ login proven ▶ audit event durable ▶ credential sealed ▶ stored
 //! ```
 //!
 //! The modules below stand in layers, lowest first; `tests/it/architecture.rs` keeps imports pointing downwards.

@@ -3,5 +3,8 @@
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
 
+#[doc = include_str!("operating.md")]
+pub mod operating {}
+
 #[doc = include_str!("requirements.md")]
 pub mod requirements {}

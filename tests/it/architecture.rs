@@ -83,6 +83,52 @@ fn files_are_short_and_say_what_they_are() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// A file of the project.
+fn document(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("read a document")
+}
+
+#[test]
+fn what_is_written_of_the_layers_is_what_they_are() {
+    let spans = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let rules = document("CONTRIBUTING.md");
+    let (_, rule) = rules.split_once("**Layers.** ").expect("a rule of layers");
+    let told: Vec<_> = rule.split('.').next().unwrap_or_default().split(" <").map(spans).collect();
+    assert_eq!(told, LAYERS, "CONTRIBUTING.md");
+    let manual = document("src/manual/architecture.md");
+    let told: Vec<_> = manual.split("](crate::").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    let modules: Vec<_> = told.into_iter().filter(|name| !name.contains("::")).collect();
+    let mut known: Vec<_> = LAYERS.iter().copied().flatten().copied().collect();
+    for module in modules {
+        // Named again further down, in sentences.
+        if let Some(at) = known.iter().position(|one| *one == module) {
+            assert!(layer(module) == layer(known[0]), "{module} comes before {} in the manual", known[0]);
+            known.remove(at);
+        }
+    }
+    assert!(known.is_empty(), "not in the manual: {known:?}");
+    let tour = document("README.md");
+    let missing =
+        LAYERS.iter().copied().flatten().filter(|module| {
+            !tour.contains(&format!("`src/{module}`")) && !tour.contains(&format!("`src/{module}.rs`"))
+        });
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new(), "not in the README's tour");
+}
+
+#[test]
+fn the_journeys_are_told_in_the_same_words_everywhere() {
+    let journeys = |path: &str| {
+        let text = document(path);
+        let lines = text.lines().map(|line| line.strip_prefix("//! ").unwrap_or(line).to_owned());
+        lines.filter(|line| line.contains('▶')).collect::<Vec<_>>()
+    };
+    let told = journeys("README.md");
+    assert_eq!(told.len(), 4, "{told:?}");
+    for path in ["src/lib.rs", "src/manual/architecture.md"] {
+        assert_eq!(journeys(path), told, "{path}");
+    }
+}
+
 struct Source {
     path: PathBuf,
     module: String,

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
+use crate::manual::details;
 use crate::support::api::Api;
 use crate::support::ca::Ca;
 use crate::support::dovecot::Dovecot;
@@ -186,7 +187,7 @@ fn au_05_every_event_code_occurs_and_says_who_where_whence_and_how_it_ended() {
     let missing: Vec<_> =
         EventCode::ALL.iter().map(|code| code.as_str()).filter(|code| !seen.contains_key(*code)).collect();
     assert!(missing.is_empty(), "codes that nothing in the scenario list leads to: {missing:?}");
-    let mut faults = BTreeSet::new();
+    let (mut faults, manual) = (BTreeSet::new(), details());
     for (code, events) in &seen {
         for event in events {
             for member in ["actor", "outcome", "at"].iter().chain(required(code)) {
@@ -195,6 +196,10 @@ fn au_05_every_event_code_occurs_and_says_who_where_whence_and_how_it_ended() {
                 if !event[*member].is_string() && !by_house {
                     faults.insert(format!("{code} has no {member}"));
                 }
+            }
+            let detail = event["detail"].as_object().expect("details");
+            for name in detail.keys().filter(|name| !manual[code].contains(*name)) {
+                faults.insert(format!("the manual does not say that {code} tells {name}"));
             }
         }
     }

@@ -37,6 +37,7 @@ mod imap_upstream;
 mod kept_connections;
 mod mail_doors;
 mod mail_floods;
+mod manual;
 mod many_sessions;
 mod mechanism_pin;
 mod metadata;

@@ -16,6 +16,7 @@ fn every_requirement_has_its_test_and_every_such_test_its_row() {
         collect(root, &root.join(folder), &mut tests);
     }
     let manual = fs::read_to_string(root.join("src/manual/requirements.md")).expect("read the manual");
+    let head = manual.split("\n| ").next().unwrap_or_default();
     let rows: Vec<Vec<&str>> = manual
         .lines()
         .filter(|line| line.starts_with("| ") && line.contains('-') && !line.starts_with("| ---"))
@@ -26,6 +27,10 @@ fn every_requirement_has_its_test_and_every_such_test_its_row() {
     let mut named = Vec::new();
     for row in &rows {
         let [id, _, proofs] = row[..] else { panic!("not three columns: {row:?}") };
+        let area = id.split('-').next().unwrap_or_default();
+        if !head.contains(&format!("({area})")) {
+            faults.push(format!("{id}: the head does not say what {area} is"));
+        }
         let prefix = format!("{}_", id.to_lowercase().replace('-', "_"));
         let proofs: Vec<&str> = proofs.split(", ").map(|name| name.trim_matches('`')).collect();
         for proof in proofs {
