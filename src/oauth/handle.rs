@@ -84,7 +84,7 @@ impl WantedHandle {
             Some(_) => return Err(OauthError::InvalidRequest("requested_token_type is not served")),
         }
         let protocol = protocol.as_deref().and_then(Protocol::parse);
-        let protocol = protocol.ok_or(OauthError::InvalidRequest("a handle needs protocol=imap or protocol=smtp"))?;
+        let protocol = protocol.ok_or(OauthError::InvalidRequest("a handle needs protocol=imap, pop3 or smtp"))?;
         Ok(Some(Self { protocol, networks: networks.as_deref().map(read_networks).transpose()?.flatten() }))
     }
 }
