@@ -2,12 +2,10 @@
 
 use crate::audit::Audit;
 use crate::crypto::random;
-use crate::domain::bounds::Bounds;
 use crate::domain::client::TokenAlg;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::Actor;
 use crate::domain::fault::Fault;
-use crate::domain::grant::SessionTtl;
 use crate::domain::id::RequestId;
 use crate::domain::secret::Secret;
 use crate::domain::session::Protocol;
@@ -18,7 +16,7 @@ use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
 use crate::oauth::{Origin, TokenService};
 use crate::protocol::sasl;
-use crate::registry::{NewGrant, Registry};
+use crate::registry::{GrantTerms, Registry};
 use crate::store::Store;
 use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
@@ -44,16 +42,8 @@ async fn a_login_after_a_withdrawal_at_another_node_is_refused_whatever_was_seen
     let mailbox = there.add_unproven_mailbox(ADDRESS).await;
     let by = Actor::System;
     let (client, secret) = there.add_client(&by, "tool", TokenAlg::EdDsa, None).await.unwrap();
-    let new = NewGrant {
-        client: client.id.clone(),
-        mailbox: mailbox.id,
-        scopes: "mail.read".parse().unwrap(),
-        bounds: Bounds::default(),
-        token_ttl_secs: 300,
-        session_ttl: SessionTtl::DEFAULT,
-        expires_at: None,
-    };
-    let grant = there.add_grant(&by, new).await.unwrap();
+    let terms = GrantTerms::of("mail.read".parse().unwrap());
+    let grant = there.add_grant(&by, client.id.clone(), mailbox.id, terms).await.unwrap();
 
     let keyset = Keyset::load_or_create(&here).await.unwrap();
     let issuer = "https://localhost/oauth".to_owned();
