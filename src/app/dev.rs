@@ -18,17 +18,15 @@ use crate::config::{
 use crate::crypto::encoding::base64url;
 use crate::crypto::random;
 use crate::domain::address::MailAddress;
-use crate::domain::bounds::Bounds;
 use crate::domain::client::TokenAlg;
 use crate::domain::clock::Clock;
 use crate::domain::event::Actor;
-use crate::domain::grant::{Grant, SessionTtl};
 use crate::domain::id::MailboxId;
 use crate::domain::mailbox::{self, Connector, Endpoint, TlsMode};
 use crate::domain::operator::Role;
 use crate::domain::scope::Preset;
 use crate::domain::secret::{Password, Secret};
-use crate::registry::NewGrant;
+use crate::registry::GrantTerms;
 use crate::sandbox::Sandbox;
 use crate::telemetry;
 use crate::vault::{Vault, kek};
@@ -188,16 +186,8 @@ async fn prepare_people(services: &Services, env: &mut DevEnv, mailbox: &Mailbox
         [("demo-reader", "DEMO_READER", Preset::Backup), ("demo-helpdesk", "DEMO_HELPDESK", Preset::Helpdesk)]
     {
         let (client, secret) = registry.add_client(&Actor::System, name, TokenAlg::EdDsa, None).await?;
-        let grant = NewGrant {
-            client: client.id.clone(),
-            mailbox: mailbox.clone(),
-            scopes: preset.scopes(),
-            bounds: Bounds::default(),
-            token_ttl_secs: Grant::DEFAULT_TOKEN_TTL_SECS,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        };
-        registry.add_grant(&Actor::System, grant).await?;
+        let terms = GrantTerms::of(preset.scopes());
+        registry.add_grant(&Actor::System, client.id.clone(), mailbox.clone(), terms).await?;
         env.set(&format!("{key}_ID"), client.id.as_str());
         secret.expose_text(|text| env.set(&format!("{key}_SECRET"), text));
     }

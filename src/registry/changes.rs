@@ -31,6 +31,17 @@ pub struct GrantTerms {
 }
 
 impl GrantTerms {
+    /// These scopes, and the defaults of everything else.
+    pub fn of(scopes: ScopeSet) -> Self {
+        Self {
+            scopes,
+            bounds: Bounds::default(),
+            token_ttl_secs: Grant::DEFAULT_TOKEN_TTL_SECS,
+            session_ttl: SessionTtl::DEFAULT,
+            expires_at: None,
+        }
+    }
+
     pub(in crate::registry) fn check(&self, now: Timestamp) -> Result<(), RegistryError> {
         if self.scopes.is_empty() {
             return Err(RegistryError::Invalid("a grant needs a scope"));

@@ -3,56 +3,33 @@
 use std::sync::Arc;
 
 use crate::domain::address::MailAddress;
-use crate::domain::bounds::Bounds;
 use crate::domain::client::{Client, Status};
-use crate::domain::clock::Timestamp;
 use crate::domain::event::{Actor, EventCode};
-use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::grant::Grant;
 use crate::domain::id::{ClientId, GrantId, MailboxId};
 use crate::domain::mailbox::Mailbox;
-use crate::domain::scope::ScopeSet;
 use crate::domain::session::EndReason;
 use crate::registry::changes::GrantTerms;
 use crate::registry::view::Footing;
 use crate::registry::{Registry, RegistryError};
 use crate::store::sql;
 
-/// What a new grant shall say.
-#[derive(Clone, Debug)]
-pub struct NewGrant {
-    /// Who may.
-    pub client: ClientId,
-    /// Where.
-    pub mailbox: MailboxId,
-    /// What.
-    pub scopes: ScopeSet,
-    /// Within which limits.
-    pub bounds: Bounds,
-    /// Life of an access token in seconds.
-    pub token_ttl_secs: u32,
-    /// How long a session may last.
-    pub session_ttl: SessionTtl,
-    /// When it ends by itself.
-    pub expires_at: Option<Timestamp>,
-}
-
 impl Registry {
     /// Makes a grant. One per client and mailbox.
-    pub async fn add_grant(&self, by: &Actor, new: NewGrant) -> Result<Grant, RegistryError> {
-        let terms = GrantTerms {
-            scopes: new.scopes,
-            bounds: new.bounds,
-            token_ttl_secs: new.token_ttl_secs,
-            session_ttl: new.session_ttl,
-            expires_at: new.expires_at,
-        };
+    pub async fn add_grant(
+        &self,
+        by: &Actor,
+        client_id: ClientId,
+        mailbox_id: MailboxId,
+        terms: GrantTerms,
+    ) -> Result<Grant, RegistryError> {
         terms.check(self.clock.now())?;
-        self.client_row(&new.client).await?;
-        self.mailbox_row(&new.mailbox).await?;
+        self.client_row(&client_id).await?;
+        self.mailbox_row(&mailbox_id).await?;
         let grant = Grant {
             id: GrantId::new(&self.clock, &self.entropy),
-            client_id: new.client,
-            mailbox_id: new.mailbox,
+            client_id,
+            mailbox_id,
             scopes: terms.scopes,
             bounds: terms.bounds,
             status: Status::Active,

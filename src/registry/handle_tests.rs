@@ -10,7 +10,7 @@ use crate::domain::secret::{AccessToken, Secret};
 use crate::domain::session::Protocol;
 use crate::registry::handles::HandleDigest;
 use crate::registry::tests::House;
-use crate::registry::{NewGrant, RegistryError};
+use crate::registry::{GrantTerms, RegistryError};
 
 const HERE: [u8; 4] = [192, 0, 2, 7];
 
@@ -72,15 +72,7 @@ async fn a_handle_goes_with_its_grant() {
     let grant = registry.find_grant(&handle.grant_id).await.unwrap();
     registry.remove_grant(&Actor::System, &grant.id).await.unwrap();
     assert!(matches!(open().await, Err(RegistryError::Denied)));
-    let again = NewGrant {
-        client: grant.client_id,
-        mailbox: grant.mailbox_id,
-        scopes: grant.scopes,
-        bounds: grant.bounds,
-        token_ttl_secs: grant.token_ttl_secs,
-        session_ttl: grant.session_ttl,
-        expires_at: None,
-    };
-    registry.add_grant(&Actor::System, again).await.unwrap();
+    let again = GrantTerms { bounds: grant.bounds, ..GrantTerms::of(grant.scopes) };
+    registry.add_grant(&Actor::System, grant.client_id, grant.mailbox_id, again).await.unwrap();
     assert!(matches!(open().await, Err(RegistryError::Denied)), "a later grant does not wake it");
 }

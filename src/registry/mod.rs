@@ -62,7 +62,6 @@ pub use crate::registry::error::RegistryError;
 pub use crate::registry::freeze_board::FreezeBoard;
 pub use crate::registry::freezes::NewFreeze;
 pub use crate::registry::freshness::Freshness;
-pub use crate::registry::grants::NewGrant;
 pub use crate::registry::handles::HandleDigest;
 pub use crate::registry::keys::Rotation;
 pub use crate::registry::purse::Purse;

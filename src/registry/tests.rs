@@ -6,11 +6,10 @@ use tempfile::TempDir;
 
 use crate::audit::{Audit, Filter};
 use crate::crypto::random;
-use crate::domain::bounds::Bounds;
 use crate::domain::client::{Client, Status, TokenAlg};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::{Actor, EventCode};
-use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::grant::Grant;
 use crate::domain::id::{ClientId, MailboxId, SessionId};
 use crate::domain::mailbox::{Connector, Health, Mailbox, Upstream};
 use crate::domain::operator::Role;
@@ -18,7 +17,7 @@ use crate::domain::secret::Secret;
 use crate::domain::session::{EndReason, Protocol, SessionInfo};
 use crate::domain::token::Claims;
 use crate::registry::sessions::Standing;
-use crate::registry::{NewGrant, Registry, RegistryError};
+use crate::registry::{GrantTerms, Registry, RegistryError};
 use crate::store::{Store, sql};
 use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
@@ -52,16 +51,8 @@ impl House {
         let registry = &self.registry;
         let mailbox = registry.add_unproven_mailbox("a@example.com").await;
         let (client, _) = registry.add_client(&Actor::System, "tool", TokenAlg::EdDsa, None).await.unwrap();
-        let new = NewGrant {
-            client: client.id.clone(),
-            mailbox: mailbox.id.clone(),
-            scopes: "mail.read".parse().unwrap(),
-            bounds: Bounds::default(),
-            token_ttl_secs: 300,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        };
-        let grant = registry.add_grant(&Actor::System, new).await.unwrap();
+        let terms = GrantTerms::of("mail.read".parse().unwrap());
+        let grant = registry.add_grant(&Actor::System, client.id.clone(), mailbox.id.clone(), terms).await.unwrap();
         (client, mailbox, grant)
     }
 
@@ -302,16 +293,11 @@ async fn jwt_04_a_token_opens_its_own_mailbox_by_the_protocols_of_its_grant() {
     let mut claims = house.claims(&client.id);
     claims.mailbox = other.address;
     assert!(house.registry.admit(&claims, Protocol::Imap, HERE).await.is_err(), "no grant there");
-    let new = NewGrant {
-        client: client.id.clone(),
-        mailbox: other.id,
-        scopes: "mail.read mail.send".parse().unwrap(),
+    let terms = GrantTerms {
         bounds: serde_json::from_str(r#"{"protocols":["imap"]}"#).unwrap(),
-        token_ttl_secs: 300,
-        session_ttl: SessionTtl::DEFAULT,
-        expires_at: None,
+        ..GrantTerms::of("mail.read mail.send".parse().unwrap())
     };
-    house.registry.add_grant(&Actor::System, new).await.unwrap();
+    house.registry.add_grant(&Actor::System, client.id.clone(), other.id, terms).await.unwrap();
     for (protocol, admitted) in [(Protocol::Imap, true), (Protocol::Smtp, false)] {
         assert_eq!(house.registry.admit(&claims, protocol, HERE).await.is_ok(), admitted, "{protocol:?}");
     }

@@ -3,13 +3,13 @@
 use crate::crypto::random;
 use crate::domain::client::{Client, Status, TokenAlg};
 use crate::domain::event::Actor;
-use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::grant::Grant;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::secret::Secret;
 use crate::domain::session::{EndReason, Protocol};
 use crate::registry::tests::{HERE, House};
 use crate::registry::view::View;
-use crate::registry::{NewGrant, Registry, RegistryError, Sessions};
+use crate::registry::{GrantTerms, Registry, RegistryError, Sessions};
 
 /// The view's greatest age.
 const MILLIS: i64 = 250;
@@ -24,18 +24,10 @@ impl House {
         other.node = crate::domain::id::NodeId::new(&self.clock, &random::system());
         other
     }
+}
 
-    fn grant_of(&self, (client, mailbox): (&Client, &Mailbox), scopes: &str) -> NewGrant {
-        NewGrant {
-            client: client.id.clone(),
-            mailbox: mailbox.id.clone(),
-            scopes: scopes.parse().unwrap(),
-            bounds: serde_json::from_str("{}").unwrap(),
-            token_ttl_secs: 300,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        }
-    }
+fn terms(scopes: &str) -> GrantTerms {
+    GrantTerms::of(scopes.parse().unwrap())
 }
 
 /// Whether a node lets the tool in and would give it a token, with the mailbox named and unnamed.
@@ -123,8 +115,8 @@ async fn ends_are_judged_at_every_use() {
     let registry = &house.registry;
     registry.remove_grant(&Actor::System, &grant.id).await.unwrap();
     let end = house.clock.now().plus_millis(MILLIS / 2);
-    let new = NewGrant { expires_at: Some(end), ..house.grant_of((&client, &mailbox), "mail.read") };
-    let grant = registry.add_grant(&Actor::System, new).await.unwrap();
+    let terms = GrantTerms { expires_at: Some(end), ..terms("mail.read") };
+    let grant = registry.add_grant(&Actor::System, client.id.clone(), mailbox.id.clone(), terms).await.unwrap();
     let granted = (client, mailbox, grant);
     assert_eq!(lets_in(registry, &house, &granted).await, [true; 3]);
     house.clock.advance(MILLIS / 2);
@@ -141,7 +133,7 @@ async fn what_another_node_just_allowed_is_not_refused() {
     there.grant_seen(&client.id, &mailbox.address).await.unwrap();
     assert!(there.admit(&claims, Protocol::Smtp, HERE).await.is_err());
     here.remove_grant(&Actor::System, &grant.id).await.unwrap();
-    here.add_grant(&Actor::System, house.grant_of((&client, &mailbox), "mail.read mail.send")).await.unwrap();
+    here.add_grant(&Actor::System, client.id.clone(), mailbox.id, terms("mail.read mail.send")).await.unwrap();
     let admitted = there.admit(&claims, Protocol::Smtp, HERE).await.unwrap();
     assert_eq!(admitted.scopes.to_string(), "mail.send");
 }
@@ -154,7 +146,7 @@ async fn two_tools_that_take_turns_never_get_each_others_rows() {
     let (other, secret) = registry.add_client(&Actor::System, "other", TokenAlg::Es256, None).await.unwrap();
     let other_mailbox = registry.add_unproven_mailbox("b@example.com").await;
     for (client, mailbox, scopes) in [(&other, &other_mailbox, "mail.send"), (&other, &mailbox, "mail.flag")] {
-        registry.add_grant(&Actor::System, house.grant_of((client, mailbox), scopes)).await.unwrap();
+        registry.add_grant(&Actor::System, client.id.clone(), mailbox.id.clone(), terms(scopes)).await.unwrap();
     }
     let secret = secret.expose_text(str::to_owned).unwrap();
     registry.check_client_secret(&other.id, &secret, HERE).await.unwrap();

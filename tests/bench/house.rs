@@ -9,10 +9,9 @@ use axum::Extension;
 use mailwarden::audit::Audit;
 use mailwarden::crypto::encoding::{base64, base64url};
 use mailwarden::crypto::random;
-use mailwarden::domain::bounds::Bounds;
 use mailwarden::domain::clock::Clock;
 use mailwarden::domain::event::Actor;
-use mailwarden::domain::grant::{Grant, SessionTtl};
+use mailwarden::domain::grant::Grant;
 use mailwarden::domain::id::{ClientId, RequestId};
 use mailwarden::domain::mailbox::{Connector, Endpoint, TlsMode, Upstream};
 use mailwarden::domain::secret::Secret;
@@ -21,7 +20,7 @@ use mailwarden::http::{self, HttpState, Parts, PeerCertificates};
 use mailwarden::oauth::keyset::Keyset;
 use mailwarden::oauth::request::TokenRequest;
 use mailwarden::oauth::{Origin, TokenService};
-use mailwarden::registry::{NewGrant, Registry};
+use mailwarden::registry::{GrantTerms, Registry};
 use mailwarden::sandbox::Sandbox;
 use mailwarden::store::Store;
 use mailwarden::upstream::dial::{DialPolicy, Dialer};
@@ -93,17 +92,9 @@ async fn furnish(state: &HttpState, folder: &Path) -> anyhow::Result<Vec<(Client
     let mut clients = Vec::new();
     for alg in ALGS {
         let (client, secret) = registry.add_client(&by, alg.as_str(), alg, None).await?;
-        let grant = NewGrant {
-            client: client.id.clone(),
-            mailbox: mailbox.id.clone(),
-            scopes: "mail.read".parse()?,
-            bounds: Bounds::default(),
-            // Those that are introspected outlast the run.
-            token_ttl_secs: Grant::MAX_TOKEN_TTL_SECS,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        };
-        registry.add_grant(&by, grant).await?;
+        // Those that are introspected outlast the run.
+        let terms = GrantTerms { token_ttl_secs: Grant::MAX_TOKEN_TTL_SECS, ..GrantTerms::of("mail.read".parse()?) };
+        registry.add_grant(&by, client.id.clone(), mailbox.id.clone(), terms).await?;
         clients.push((client.id, secret.expose_text(str::to_owned).context("not text")?));
     }
     Ok(clients)

@@ -6,13 +6,12 @@ use tempfile::TempDir;
 
 use crate::audit::{Audit, Filter};
 use crate::crypto::random;
-use crate::domain::bounds::Bounds;
 use crate::domain::client::TokenAlg;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::{Actor, EventCode};
 use crate::domain::fault::Fault;
 use crate::domain::freeze::{Level, Target};
-use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::grant::Grant;
 use crate::domain::id::RequestId;
 use crate::domain::secret::Secret;
 use crate::domain::session::Protocol;
@@ -23,7 +22,7 @@ use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
 use crate::oauth::{Origin, TokenService};
 use crate::protocol::sasl;
-use crate::registry::{NewFreeze, NewGrant, Registry};
+use crate::registry::{GrantTerms, NewFreeze, Registry};
 use crate::store::Store;
 use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
@@ -62,16 +61,8 @@ impl House {
         let mailbox = there.add_unproven_mailbox(ADDRESS).await;
         let by = Actor::System;
         let (client, secret) = there.add_client(&by, "tool", TokenAlg::EdDsa, None).await.unwrap();
-        let new = NewGrant {
-            client: client.id.clone(),
-            mailbox: mailbox.id,
-            scopes: "mail.read".parse().unwrap(),
-            bounds: Bounds::default(),
-            token_ttl_secs: 300,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        };
-        let grant = there.add_grant(&by, new).await.unwrap();
+        let terms = GrantTerms::of("mail.read".parse().unwrap());
+        let grant = there.add_grant(&by, client.id.clone(), mailbox.id, terms).await.unwrap();
 
         let keyset = Keyset::load_or_create(&here).await.unwrap();
         let issuer = "https://localhost/oauth".to_owned();

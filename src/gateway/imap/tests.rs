@@ -12,11 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::crypto::random;
-use crate::domain::bounds::Bounds;
 use crate::domain::client::TokenAlg;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::Actor;
-use crate::domain::grant::SessionTtl;
 use crate::domain::id::RequestId;
 use crate::domain::mailbox::{Connector, Endpoint, TlsMode, Upstream};
 use crate::domain::scope::Preset;
@@ -33,7 +31,7 @@ use crate::policy::imap::{State, decide_request};
 use crate::protocol::imap::command;
 use crate::protocol::imap::request::Request;
 use crate::protocol::sasl;
-use crate::registry::{NewGrant, Registry};
+use crate::registry::{GrantTerms, Registry};
 use crate::store::Store;
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
@@ -154,16 +152,8 @@ async fn token(registry: &Registry, tokens: &TokenService, clock: &Clock, preset
     let by = Actor::System;
     let (mailbox, _) = registry.add_mailbox(&by, ADDRESS.parse().unwrap(), upstream, password).await.unwrap();
     let (client, secret) = registry.add_client(&by, "tool", TokenAlg::EdDsa, None).await.unwrap();
-    let new = NewGrant {
-        client: client.id.clone(),
-        mailbox: mailbox.id,
-        scopes: preset.scopes(),
-        bounds: Bounds::default(),
-        token_ttl_secs: 300,
-        session_ttl: SessionTtl::DEFAULT,
-        expires_at: None,
-    };
-    registry.add_grant(&by, new).await.unwrap();
+    let terms = GrantTerms::of(preset.scopes());
+    registry.add_grant(&by, client.id.clone(), mailbox.id, terms).await.unwrap();
     let secret = secret.expose_text(str::to_owned).unwrap();
     let form = format!("grant_type=client_credentials&client_id={}&client_secret={secret}", client.id);
     let request_id = RequestId::new(clock, &random::system());

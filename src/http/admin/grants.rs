@@ -15,7 +15,7 @@ use crate::domain::scope::ScopeSet;
 use crate::http::admin::caller::{Admins, Caller, Readers, Roles};
 use crate::http::admin::input::{Body, IfMatch, Named, Tagged, etag, stale};
 use crate::http::problem::Problem;
-use crate::registry::{self, Version};
+use crate::registry::{GrantTerms, Version};
 
 /// A grant to make.
 #[derive(Deserialize, ToSchema)]
@@ -153,13 +153,7 @@ pub(super) async fn change(
     if_match: IfMatch,
     Body(new): Body<GrantChange>,
 ) -> Result<Tagged<View>, Problem> {
-    let terms = registry::GrantTerms {
-        scopes: new.scope,
-        bounds: new.bounds,
-        token_ttl_secs: new.token_ttl_secs.unwrap_or(Grant::DEFAULT_TOKEN_TTL_SECS),
-        session_ttl: session_ttl(new.session_ttl_secs)?,
-        expires_at: moment(new.expires_at.as_deref())?,
-    };
+    let terms = new.terms()?;
     let is_meant = |version: &Version| if_match.names(version);
     let changed = caller.registry().change_grant(&caller.actor(), &named.id()?, terms, is_meant).await;
     changed.map(tagged).map_err(stale)
@@ -175,17 +169,24 @@ pub(super) async fn add(
     caller: Caller<Admins>,
     Body(new): Body<NewGrant>,
 ) -> Result<(StatusCode, Json<View>), Problem> {
+    let NewGrant { client, mailbox, scope, bounds, token_ttl_secs, session_ttl_secs, expires_at } = new;
+    let terms = GrantChange { scope, bounds, token_ttl_secs, session_ttl_secs, expires_at }.terms()?;
     let registry = caller.registry();
-    let grant = registry::NewGrant {
-        session_ttl: session_ttl(new.session_ttl_secs)?,
-        expires_at: moment(new.expires_at.as_deref())?,
-        client: registry.find_client(&new.client).await?.id,
-        mailbox: registry.find_mailbox(&new.mailbox).await?.id,
-        scopes: new.scope,
-        bounds: new.bounds,
-        token_ttl_secs: new.token_ttl_secs.unwrap_or(Grant::DEFAULT_TOKEN_TTL_SECS),
-    };
-    Ok((StatusCode::CREATED, Json(registry.add_grant(&caller.actor(), grant).await?.into())))
+    let (client, mailbox) = (registry.find_client(&client).await?.id, registry.find_mailbox(&mailbox).await?.id);
+    let grant = registry.add_grant(&caller.actor(), client, mailbox, terms).await?;
+    Ok((StatusCode::CREATED, Json(grant.into())))
+}
+
+impl GrantChange {
+    fn terms(self) -> Result<GrantTerms, Problem> {
+        Ok(GrantTerms {
+            scopes: self.scope,
+            bounds: self.bounds,
+            token_ttl_secs: self.token_ttl_secs.unwrap_or(Grant::DEFAULT_TOKEN_TTL_SECS),
+            session_ttl: session_ttl(self.session_ttl_secs)?,
+            expires_at: moment(self.expires_at.as_deref())?,
+        })
+    }
 }
 
 fn session_ttl(secs: Option<u32>) -> Result<SessionTtl, Problem> {

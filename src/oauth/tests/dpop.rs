@@ -6,16 +6,14 @@ use serde_json::{Value, json};
 use crate::crypto::encoding::base64url;
 use crate::crypto::hash::sha256;
 use crate::crypto::sign::{self, Signer};
-use crate::domain::bounds::Bounds;
 use crate::domain::client::TokenAlg;
 use crate::domain::client_auth::{ClientAuth, RequiredBinding};
 use crate::domain::event::Actor;
-use crate::domain::grant::SessionTtl;
 use crate::domain::id::RequestId;
 use crate::oauth::request::TokenRequest;
 use crate::oauth::tests::service::{House, Node, body};
 use crate::oauth::{IssuedToken, NotAdmitted, OauthError, Origin, Presented, Scheme};
-use crate::registry::{NewClient, NewGrant};
+use crate::registry::{GrantTerms, NewClient};
 
 const TOKEN: &str = "https://mail.example.com/oauth/token";
 const ME: &str = "https://mail.example.com/oauth/me";
@@ -37,16 +35,8 @@ impl Tool {
             required_binding,
         };
         let (client, secret) = house.node.registry.register_client(&Actor::System, new).await.unwrap();
-        let grant = NewGrant {
-            client: client.id.clone(),
-            mailbox: house.mailbox.clone(),
-            scopes: "mail.read".parse().unwrap(),
-            bounds: Bounds::default(),
-            token_ttl_secs: 3600,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        };
-        house.node.registry.add_grant(&Actor::System, grant).await.unwrap();
+        let terms = GrantTerms { token_ttl_secs: 3600, ..GrantTerms::of("mail.read".parse().unwrap()) };
+        house.node.registry.add_grant(&Actor::System, client.id.clone(), house.mailbox.clone(), terms).await.unwrap();
         let secret = secret.unwrap().expose_text(str::to_owned).unwrap();
         let key = Signer::from_pkcs8(TokenAlg::EdDsa, &sign::generate(TokenAlg::EdDsa).unwrap()).unwrap();
         Self { key, body: body(client.id.as_str(), &secret) }

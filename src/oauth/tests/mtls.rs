@@ -11,13 +11,13 @@ use crate::domain::bounds::Bounds;
 use crate::domain::client::{Client, TokenAlg};
 use crate::domain::client_auth::{CertificateSubject, ClientAuth, RequiredBinding};
 use crate::domain::event::Actor;
-use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::grant::Grant;
 use crate::domain::id::MailboxId;
 use crate::domain::token::Binding;
 use crate::oauth::request::TokenRequest;
 use crate::oauth::tests::service::House;
 use crate::oauth::{ClientCa, IssuedToken, OauthError, Origin, TokenService, thumbprint};
-use crate::registry::{NewClient, NewGrant};
+use crate::registry::{GrantTerms, NewClient};
 
 const HERE: &str = "192.0.2.1";
 /// The clock of a [`House`].
@@ -109,16 +109,8 @@ impl Scene {
     }
 
     pub(super) async fn grant(&self, client: &Client, mailbox: &MailboxId, bounds: Bounds) -> Grant {
-        let new = NewGrant {
-            client: client.id.clone(),
-            mailbox: mailbox.clone(),
-            scopes: "mail.read".parse().unwrap(),
-            bounds,
-            token_ttl_secs: 300,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        };
-        self.house.node.registry.add_grant(&Actor::System, new).await.unwrap()
+        let terms = GrantTerms { bounds, ..GrantTerms::of("mail.read".parse().unwrap()) };
+        self.house.node.registry.add_grant(&Actor::System, client.id.clone(), mailbox.clone(), terms).await.unwrap()
     }
 
     /// A client of a subject with a grant.

@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use crate::domain::bounds::Bounds;
 use crate::domain::client::TokenAlg;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Actor;
-use crate::domain::grant::{Grant, SessionTtl};
+use crate::domain::grant::Grant;
 use crate::domain::signing_key::{JWKS_MAX_AGE_SECS, KeyState};
 use crate::oauth::TokenRejected;
 use crate::oauth::jose::jws;
 use crate::oauth::tests::service::{House, Node, body};
-use crate::registry::{NewGrant, Rotation};
+use crate::registry::{GrantTerms, Rotation};
 
 /// Two nodes, and the form of a client whose tokens live as long as any.
 async fn two_nodes() -> (House, Node, String) {
@@ -19,16 +18,9 @@ async fn two_nodes() -> (House, Node, String) {
     let second = Node::start(house.store.clone(), &house.clock, false).await;
     let registry = &house.node.registry;
     let (client, secret) = registry.add_client(&Actor::System, "long", TokenAlg::EdDsa, None).await.unwrap();
-    let new = NewGrant {
-        client: client.id.clone(),
-        mailbox: house.mailbox.clone(),
-        scopes: "mail.read".parse().unwrap(),
-        bounds: Bounds::default(),
-        token_ttl_secs: Grant::MAX_TOKEN_TTL_SECS,
-        session_ttl: SessionTtl::DEFAULT,
-        expires_at: None,
-    };
-    registry.add_grant(&Actor::System, new).await.unwrap();
+    let terms =
+        GrantTerms { token_ttl_secs: Grant::MAX_TOKEN_TTL_SECS, ..GrantTerms::of("mail.read".parse().unwrap()) };
+    registry.add_grant(&Actor::System, client.id.clone(), house.mailbox.clone(), terms).await.unwrap();
     let form = body(client.id.as_str(), &secret.expose_text(str::to_owned).unwrap());
     (house, second, form)
 }

@@ -11,11 +11,9 @@ use tempfile::TempDir;
 use crate::audit::{Audit, Filter};
 use crate::crypto::encoding::from_base64url;
 use crate::crypto::random;
-use crate::domain::bounds::Bounds;
 use crate::domain::client::{Status, TokenAlg};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::{Actor, EventCode};
-use crate::domain::grant::SessionTtl;
 use crate::domain::id::{ClientId, MailboxId, RequestId};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::Secret;
@@ -23,7 +21,7 @@ use crate::oauth::issue::{narrowed, token_id};
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
 use crate::oauth::{IssuedToken, OauthError, Origin, TokenService};
-use crate::registry::{NewGrant, Registry};
+use crate::registry::{GrantTerms, Registry};
 use crate::store::Store;
 use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
@@ -91,16 +89,8 @@ impl House {
         let node = Node::start(store.clone(), &clock, true).await;
         let mailbox = node.registry.add_unproven_mailbox("support@contoso.com").await.id;
         let (client, secret) = node.registry.add_client(&Actor::System, "tool", token_alg, None).await.unwrap();
-        let new = NewGrant {
-            client: client.id.clone(),
-            mailbox: mailbox.clone(),
-            scopes: "mail.read".parse().unwrap(),
-            bounds: Bounds::default(),
-            token_ttl_secs: 300,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        };
-        node.registry.add_grant(&Actor::System, new).await.unwrap();
+        let terms = GrantTerms::of("mail.read".parse().unwrap());
+        node.registry.add_grant(&Actor::System, client.id.clone(), mailbox.clone(), terms).await.unwrap();
         let secret = secret.expose_text(str::to_owned).unwrap();
         Self { node, clock, store, client: client.id, mailbox, secret, _folder: folder }
     }

@@ -9,18 +9,16 @@ use crate::audit::Audit;
 use crate::crypto::encoding::base64url;
 use crate::crypto::random;
 use crate::crypto::sign::{Signer, generate};
-use crate::domain::bounds::Bounds;
 use crate::domain::client::TokenAlg;
 use crate::domain::client_auth::{ClientAuth, KeySource, RequiredBinding};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::Actor;
-use crate::domain::grant::SessionTtl;
 use crate::domain::id::{ClientId, RequestId};
 use crate::domain::secret::Secret;
 use crate::oauth::keyset::Keyset;
 use crate::oauth::request::TokenRequest;
 use crate::oauth::{OauthError, Origin, TokenService};
-use crate::registry::{NewClient, NewGrant, Registry};
+use crate::registry::{GrantTerms, NewClient, Registry};
 use crate::store::Store;
 use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
@@ -109,16 +107,9 @@ impl House {
             required_binding: RequiredBinding::None,
         };
         let (client, _) = self.registry.register_client(&Actor::System, new).await.unwrap();
-        let new = NewGrant {
-            client: client.id.clone(),
-            mailbox: self.registry.find_mailbox("support@contoso.com").await.unwrap().id,
-            scopes: "mail.read".parse().unwrap(),
-            bounds: Bounds::default(),
-            token_ttl_secs: 300,
-            session_ttl: SessionTtl::DEFAULT,
-            expires_at: None,
-        };
-        self.registry.add_grant(&Actor::System, new).await.unwrap();
+        let mailbox = self.registry.find_mailbox("support@contoso.com").await.unwrap().id;
+        let terms = GrantTerms::of("mail.read".parse().unwrap());
+        self.registry.add_grant(&Actor::System, client.id.clone(), mailbox, terms).await.unwrap();
         client.id
     }
 

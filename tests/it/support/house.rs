@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use mailwarden::audit::Audit;
 use mailwarden::crypto::random;
-use mailwarden::domain::bounds::Bounds;
 use mailwarden::domain::client::TokenAlg;
 use mailwarden::domain::clock::{Clock, Timestamp};
 use mailwarden::domain::event::Actor;
-use mailwarden::domain::grant::SessionTtl;
 use mailwarden::domain::id::{ClientId, RequestId};
 use mailwarden::domain::mailbox::{Connector, Endpoint, TlsMode, Upstream};
 use mailwarden::domain::scope::Preset;
@@ -25,7 +23,7 @@ use mailwarden::oauth::keyset::Keyset;
 use mailwarden::oauth::request::TokenRequest;
 use mailwarden::oauth::{Origin, TokenService};
 use mailwarden::proxies::Proxies;
-use mailwarden::registry::{NewGrant, Registry, Rotation};
+use mailwarden::registry::{GrantTerms, Registry, Rotation};
 use mailwarden::store::Store;
 use mailwarden::upstream::dial::{DialPolicy, Dialer};
 use mailwarden::vault::Vault;
@@ -149,15 +147,7 @@ async fn furnish(registry: &Registry, ca: &Ca, port: u16) -> (ClientId, String) 
     let password = Secret::from_text(PASSWORD.to_owned());
     let (mailbox, _) = registry.add_mailbox(&by, address, upstream, password).await.expect("a mailbox");
     let (client, secret) = registry.add_client(&by, "tool", TokenAlg::EdDsa, None).await.expect("a tool");
-    let grant = NewGrant {
-        client: client.id.clone(),
-        mailbox: mailbox.id,
-        scopes: Preset::Backup.scopes(),
-        bounds: Bounds::default(),
-        token_ttl_secs: 3600,
-        session_ttl: SessionTtl::DEFAULT,
-        expires_at: None,
-    };
-    registry.add_grant(&by, grant).await.expect("a grant");
+    let terms = GrantTerms { token_ttl_secs: 3600, ..GrantTerms::of(Preset::Backup.scopes()) };
+    registry.add_grant(&by, client.id.clone(), mailbox.id, terms).await.expect("a grant");
     (client.id, secret.expose_text(str::to_owned).expect("text"))
 }
