@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use crate::crypto::random;
 use crate::domain::bounds::Bounds;
-use crate::domain::budget::{Budgeted, Budgets};
+use crate::domain::budget::{Budgeted, Budgets, Span};
 use crate::domain::event::{Actor, EventCode};
 use crate::domain::freeze::Level;
 use crate::domain::id::SessionId;
@@ -234,4 +234,47 @@ async fn gw_15_a_dead_nodes_seats_are_free_after_a_while_and_a_living_ones_are_n
     assert_eq!(house.number("SELECT COUNT(*) FROM session_seats").await, 2);
     assert!(running.ended().borrow().is_some(), "it would be one too many");
     drop((kept, lost, again));
+}
+
+#[tokio::test]
+async fn who_looks_sees_what_is_used_and_held_and_changes_nothing() {
+    let house = House::new().await;
+    let info = house.session(&house.granted().await);
+    let (registry, other, grant) = (house.registry.clone(), node(&house), &info.grant_id);
+    let day = 24 * HOUR;
+    house.clock.advance(day - house.clock.now().0.rem_euclid(day));
+    let rows = async || {
+        let mut rows = Vec::new();
+        for text in [
+            "SELECT COUNT(*) FROM budget_uses",
+            "SELECT COUNT(*) FROM budget_folders",
+            "SELECT COUNT(*) FROM session_seats",
+        ] {
+            rows.push(house.number(text).await);
+        }
+        rows
+    };
+    let looked = async || {
+        let used = other.budget_used(grant).await.unwrap();
+        let [hour, day] = Span::ALL.map(|span| used.of(Budgeted::Recipients, span));
+        (hour, day, other.folder_counted(grant, "A", used.at).await.unwrap())
+    };
+    assert_eq!(looked().await, (0, 0, vec![]));
+    assert_eq!((rows().await, registry.seats_taken(grant).await.unwrap()), (vec![0, 0, 0], 0));
+    let mut purse = purse(r#"{"recipients":{"hour":5,"day":9},"folders":{"hour":1,"day":1}}"#);
+    registry.take(&info, &mut purse, Budgeted::Recipients, 2).await.unwrap().unwrap();
+    registry.take_folder(&info, &mut purse, "A").await.unwrap().unwrap();
+    assert_eq!(looked().await, (2, 2, vec![Span::Hour, Span::Day]));
+    assert!(other.folder_counted(grant, "B", house.clock.now()).await.unwrap().is_empty());
+    house.clock.advance(HOUR);
+    assert_eq!(looked().await, (0, 2, vec![Span::Day]));
+    let seats = [seat(&registry, &house, &info).await.unwrap(), seat(&other, &house, &info).await.unwrap()];
+    let taken = async || [registry.seats_taken(grant).await.unwrap(), other.seats_taken(grant).await.unwrap()];
+    assert_eq!(taken().await, [2, 2]);
+    let [left, dead] = seats;
+    drop(left);
+    assert_eq!((taken().await, rows().await[2]), ([1, 2], 2), "one was left here, and its row is there still");
+    house.clock.advance(20_001);
+    assert_eq!((taken().await, rows().await[2]), ([0, 0], 2), "of dead nodes nothing counts");
+    drop(dead);
 }

@@ -79,7 +79,8 @@ fn revoke() -> Value {
 fn me() -> Value {
     json!({
         "operationId": "me",
-        "summary": "What the calling client has: mailboxes, scopes, bounds, places and ends",
+        "summary": "What the calling client has: mailboxes, scopes, bounds, places and ends, and the freezes that hold for it",
+        "description": "Answered under any freeze: this is where a tool finds out.",
         "tags": ["oauth"],
         "security": [{ "client_secret": [] }, { "access_token": [] }, { "dpop_token": [] }],
         "parameters": [{ "name": "DPoP", "in": "header", "required": false, "schema": { "type": "string" },
