@@ -24,7 +24,7 @@ use crate::policy::budget::RULE;
 use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::request::Request;
-use crate::protocol::imap::{framing, response};
+use crate::protocol::imap::framing;
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
