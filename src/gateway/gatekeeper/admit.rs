@@ -22,6 +22,8 @@ use crate::registry::{Admitted, LoginRule, Purse, RegistryError, Seat};
 enum Doubt {
     /// What it showed is not good enough. The reason is for the audit log.
     Refused { reason: String, rule: LoginRule, claims: Option<Box<Claims>> },
+    /// It cannot be read.
+    Unread,
     /// It is good, and a freeze or a budget keeps it out for a while.
     Later { reason: String, rule: LoginRule, claims: Box<Claims>, refusal: Refusal },
     /// Something of ours that must work does not.
@@ -72,29 +74,30 @@ impl Gatekeeper {
         if let Some(refusal) = self.slowed(peer.address.ip()) {
             return refusal;
         }
-        let reason = "the message is malformed".to_owned();
-        let doubt = Doubt::Refused { reason, rule: LoginRule::plain("token"), claims: None };
-        self.turn_away(doubt, mechanism, protocol, peer).await
+        self.turn_away(Doubt::Unread, mechanism, protocol, peer).await
     }
 
     async fn turn_away(&self, doubt: Doubt, mechanism: Option<Mechanism>, protocol: Protocol, peer: &Peer) -> Refusal {
+        let (source, same_words) = (peer.address.ip(), Refusal::of(Fault::Unauthenticated));
         let (reason, rule, claims, answer) = match doubt {
             Doubt::Failed(refusal) => return refusal,
             // The same words for every reason.
             Doubt::Refused { reason, rule, claims } => {
-                if let Err(refusal) = self.count_failure(peer.address.ip()) {
+                if let Err(refusal) = self.count_failure(source) {
                     return refusal;
                 }
-                (reason, rule, claims, Refusal::of(Fault::Unauthenticated))
+                (reason, rule, claims, same_words)
             }
-            Doubt::Later { refusal, .. } if !self.count_later(peer.address.ip()) => return refusal,
+            Doubt::Unread if !self.records_unread(source) => return same_words,
+            Doubt::Unread => ("the message is malformed".to_owned(), LoginRule::plain("token"), None, same_words),
+            Doubt::Later { refusal, .. } if !self.records_later(source) => return refusal,
             // It will be good again: the tool is not told to ask its user for another one.
             Doubt::Later { reason, rule, claims, refusal } => (reason, rule, Some(claims), refusal),
         };
         let verdict = VerdictId::new(&self.0.clock, &self.0.entropy);
         let mut event = AuditEvent::new(EventCode::LoginRefused, Actor::Anonymous, Outcome::Denied)
             .verdict(&verdict)
-            .source(peer.address.ip())
+            .source(source)
             .detail("protocol", protocol.as_str())
             .detail("mechanism", mechanism.map_or("LOGIN", Mechanism::as_str))
             .detail("asked", LOGIN)

@@ -1,6 +1,7 @@
 //! Networks from which logins fail. Past the free failures of a network nothing that comes from there is looked at until it has waited, a
 //! good token no more than a bad one, as at the token endpoint. What is turned away so is on record once for each wait, with how many
-//! there were: strangers write no more of the audit log than that, which must never be full.
+//! there were: strangers write no more of the audit log than that, which must never be full. What cannot be read is no guess, and a tool
+//! that has to come later no stranger: they slow nobody down, and have records of their own as long as there are few.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ const RULE: &str = "slowed";
 pub(super) enum Why {
     /// Too many failed there: they are not looked at.
     Failures,
+    /// They cannot be read.
+    Unread,
     /// Their tokens are good, and a freeze or budget keeps them out.
     Later,
 }
@@ -29,6 +32,7 @@ impl Why {
     fn reason(self) -> &'static str {
         match self {
             Self::Failures => "too many logins failed from this network",
+            Self::Unread => "many logins of this network cannot be read",
             Self::Later => "a freeze or a budget keeps out the tools of this network, which come again and again",
         }
     }
@@ -39,7 +43,9 @@ impl Why {
 pub(super) struct Failures {
     /// Logins that were refused.
     refused: Throttle,
-    /// Records of tools that a freeze or budget keeps out. It slows nobody.
+    /// Records of what could not be read.
+    unread: Throttle,
+    /// Records of tools that a freeze or budget keeps out.
     later: Throttle,
     /// How many have no record yet.
     untold: Mutex<HashMap<(IpAddr, Why), u64>>,
@@ -63,15 +69,16 @@ impl Gatekeeper {
         self.1.refused.count(source, self.0.clock.now()).map_err(|wait| self.too_many(source, wait))
     }
 
+    /// Whether what could not be read is recorded by itself.
+    pub(super) fn records_unread(&self, source: IpAddr) -> bool {
+        let counted = self.1.unread.count(source, self.0.clock.now());
+        counted.inspect_err(|wait| self.note(source, Why::Unread, *wait)).is_ok()
+    }
+
     /// Whether a good login that has to come later is recorded by itself.
-    pub(super) fn count_later(&self, source: IpAddr) -> bool {
-        match self.1.later.count(source, self.0.clock.now()) {
-            Ok(()) => true,
-            Err(wait) => {
-                self.note(source, Why::Later, wait);
-                false
-            }
-        }
+    pub(super) fn records_later(&self, source: IpAddr) -> bool {
+        let counted = self.1.later.count(source, self.0.clock.now());
+        counted.inspect_err(|wait| self.note(source, Why::Later, *wait)).is_ok()
     }
 
     /// A login was good: a network whose tools come in is not slowed by the odd one that does not.

@@ -159,6 +159,20 @@ async fn au_01_a_network_that_fails_to_log_in_costs_twenty_records_and_one_for_e
 }
 
 #[tokio::test]
+async fn au_01_what_cannot_be_read_slows_nobody_and_costs_twenty_records() {
+    let house = House::new().await;
+    let peer = Peer::at(HERE.parse().unwrap());
+    for number in 0..30 {
+        let refused = house.gatekeeper.unread(None, Protocol::Imap, &peer).await;
+        assert!(refused.fault == Fault::Unauthenticated && !refused.is_last, "{refused:?}");
+        assert_eq!(refused.text.contains("vrd_"), number < 20, "{number}: {refused:?}");
+    }
+    drop(house.log_in(&house.token, HERE).await.expect("it was no guess"));
+    house.told_of("10").await;
+    assert_eq!(house.refused().await.len(), 21);
+}
+
+#[tokio::test]
 async fn a_network_whose_tools_come_in_is_not_slowed_by_those_that_come_late() {
     let house = House::new().await;
     for _ in 0..40 {
