@@ -85,6 +85,7 @@ fn every_rule_of_imap_explains_itself_and_the_proposed_command_lets_it_through()
     imap.command_ok("s", "SELECT INBOX");
     for (command, rule, asked, remedy) in [
         (r"STORE 1 +FLAGS (\Seen)", "scope", "STORE", "mail.flag"),
+        ("FETCH 1 BODY[HEADER.FIELDS (\"]\")]", "field-name", "FETCH", "names"),
         ("SORT (DATE) UTF-8 ALL", "costly-search", "SORT", "settings"),
         ("EXAMINE Secret", "folder", "EXAMINE", "Secret"),
         ("EXAMINE \"A&\"", "folder-name", "EXAMINE", "UTF-7"),
@@ -92,7 +93,6 @@ fn every_rule_of_imap_explains_itself_and_the_proposed_command_lets_it_through()
         ("SETACL INBOX a lrs", "never", "SETACL", "no grant"),
         ("GETQUOTA \"\"", "whole-account", "GETQUOTA", "no folders"),
         (&format!("LIST \"\" {}", "a*".repeat(9)), "pattern", "LIST", "wildcards"),
-        ("FETCH 1 BODY[HEADER.FIELDS (\"]\")]", "field-name", "FETCH", "names"),
         ("APPEND INBOX {999999999}", "size", "APPEND", "largest"),
     ] {
         let answer = imap.command("t", command).pop().expect("an answer");
