@@ -7,8 +7,10 @@ use tokio::time::Instant;
 use crate::audit::Recording;
 use crate::domain::event::{AuditEvent, EventCode, Outcome};
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
-use crate::protocol::imap::fetch::{Content, FetchScan, Shown};
+use crate::protocol::imap::content::Content;
+use crate::protocol::imap::fetch::{FetchScan, Shown};
 use crate::protocol::imap::uid_set::UidSet;
+use crate::protocol::imap::veil::Hidden;
 use crate::protocol::message_id::HeaderScan;
 
 /// How long what was delivered may wait for its record. It is what a crash of ours can lose: a tool that reads one message after the
@@ -17,6 +19,9 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// So many messages stand in one record.
 const PER_RECORD: usize = 200;
+
+/// So many Message-IDs stand in one entry; who puts in more hides nothing by it but himself.
+const MAX_IDS: usize = 8;
 
 /// What was delivered of one message.
 #[derive(Debug, Default)]
@@ -34,10 +39,11 @@ struct Read {
 pub(in crate::gateway) struct Reads {
     folder: String,
     uid_validity: Option<u32>,
-    /// Whether we asked for UIDs that the tool did not ask for.
-    pub(in crate::gateway) hides_uid: bool,
+    /// What we asked for and the tool did not.
+    pub(in crate::gateway) hidden: Hidden,
     scan: FetchScan,
-    is_in_content: bool,
+    /// The content whose octets pass by.
+    content: Option<Content>,
     header: Option<HeaderScan>,
     now: Option<Read>,
     done: Vec<Read>,
@@ -80,15 +86,14 @@ impl Reads {
 
     /// A response that the tool gets begins with `line`.
     pub(in crate::gateway) fn begin(&mut self, line: &[u8]) {
-        self.scan = FetchScan::default();
+        self.scan = FetchScan::hiding(self.hidden);
         self.now = FetchScan::number(line).map(|number| Read { number, ..Read::default() });
     }
 
     /// A message's content begins, or its header's, that is delivered without a FETCH response around it.
     pub(in crate::gateway) fn message(&mut self, uid: u32, is_body: bool) {
-        self.now = Some(Read { uid: Some(uid), is_content: true, is_body, ..Read::default() });
-        self.is_in_content = true;
-        self.header = Some(HeaderScan::default());
+        self.now = Some(Read { uid: Some(uid), ..Read::default() });
+        self.enter(Content { is_body, has_header: true, is_ours: false });
     }
 
     /// So many messages were shown in a list.
@@ -96,55 +101,57 @@ impl Reads {
         self.listed += count as u64;
     }
 
-    /// A part of the response's line passes by. A UID that only we asked for is taken out.
+    /// A part of the response's line passes by. What only we asked for is taken out.
     pub(in crate::gateway) fn part(&mut self, bytes: &mut Vec<u8>) {
-        let Some(now) = &mut self.now else { return };
-        let mut cut = None;
-        for shown in self.scan.part(bytes) {
-            match shown {
-                Shown::Uid(uid, at) => {
-                    now.uid = Some(uid);
-                    cut = Some(at);
-                }
-                Shown::Quoted(content, at) => {
-                    let text = bytes.get(at).unwrap_or_default();
-                    now.add(content, text.len() as u64);
-                    if content.has_header {
-                        let mut header = HeaderScan::default();
-                        header.feed(text);
-                        now.ids.extend(header.finish());
-                    }
-                }
-            }
-        }
-        if let Some(at) = cut.filter(|_| self.hides_uid) {
-            let (mut from, mut to) = (at.start, at.end);
-            if bytes.get(to) == Some(&b' ') {
-                to += 1;
-            } else if from > 0 && bytes.get(from - 1) == Some(&b' ') {
-                from -= 1;
-            }
-            bytes.drain(from..to);
-        }
-    }
-
-    /// A literal follows.
-    pub(in crate::gateway) fn literal(&mut self) {
-        let Some(now) = &mut self.now else { return };
-        if let Some(content) = self.scan.literal() {
-            now.add(content, 0);
-            self.is_in_content = true;
-            self.header = content.has_header.then(HeaderScan::default);
-        }
-    }
-
-    /// Octets of the literal pass by.
-    pub(in crate::gateway) fn chunk(&mut self, bytes: &[u8]) {
-        let Some(now) = &mut self.now else { return };
-        if !self.is_in_content {
+        if self.now.is_none() {
             return;
         }
-        now.octets += bytes.len() as u64;
+        let (all, left) = self.scan.part(bytes);
+        for shown in all {
+            match shown {
+                Shown::Uid(uid) => self.now.iter_mut().for_each(|now| now.uid = Some(uid)),
+                Shown::Quote(content) => self.enter(content),
+                Shown::Octets(at) => self.chunk(bytes.get(at).unwrap_or_default()),
+                Shown::QuoteEnd => self.literal_end(),
+            }
+        }
+        if let Some(left) = left {
+            *bytes = left;
+        }
+    }
+
+    /// The line is over, and a literal follows or does not. Says what the tool still has to get of it; `None`: nothing, not even its
+    /// end.
+    pub(in crate::gateway) fn line_end(&mut self, has_literal: bool) -> Option<Vec<u8>> {
+        if self.now.is_none() { Some(Vec::new()) } else { self.scan.line_end(has_literal) }
+    }
+
+    /// A literal follows. Says whether the tool gets it.
+    pub(in crate::gateway) fn literal(&mut self) -> bool {
+        if self.now.is_none() {
+            return true;
+        }
+        if let Some(content) = self.scan.literal() {
+            self.enter(content);
+        }
+        !self.scan.is_ours()
+    }
+
+    fn enter(&mut self, content: Content) {
+        if let Some(now) = self.now.as_mut().filter(|_| !content.is_ours) {
+            now.is_content = true;
+            now.is_body |= content.is_body;
+        }
+        self.content = Some(content);
+        self.header = content.has_header.then(HeaderScan::default);
+    }
+
+    /// Octets of the content pass by.
+    pub(in crate::gateway) fn chunk(&mut self, bytes: &[u8]) {
+        let (Some(now), Some(content)) = (&mut self.now, self.content) else { return };
+        if !content.is_ours {
+            now.octets += bytes.len() as u64;
+        }
         if let Some(header) = &mut self.header
             && !header.is_over()
         {
@@ -152,11 +159,15 @@ impl Reads {
         }
     }
 
-    /// The literal is over.
+    /// The content is over.
     pub(in crate::gateway) fn literal_end(&mut self) {
-        self.is_in_content = false;
+        self.content = None;
         if let (Some(now), Some(header)) = (&mut self.now, self.header.take()) {
-            now.ids.extend(header.finish());
+            for id in header.finish() {
+                if now.ids.len() < MAX_IDS && !now.ids.contains(&id) {
+                    now.ids.push(id);
+                }
+            }
         }
     }
 
@@ -254,12 +265,6 @@ impl Reads {
 }
 
 impl Read {
-    fn add(&mut self, content: Content, octets: u64) {
-        self.is_content = true;
-        self.is_body |= content.is_body;
-        self.octets += octets;
-    }
-
     /// `UID/what/octets/digests`; a message whose UID was not told has its number, with `#` before it.
     fn entry(&self, gatekeeper: &Gatekeeper) -> String {
         let which = self.uid.map_or_else(|| format!("#{}", self.number), |uid| uid.to_string());
@@ -272,30 +277,67 @@ impl Read {
 #[cfg(test)]
 mod tests {
     use super::Reads;
+    use crate::protocol::imap::veil::Hidden;
+
+    /// What the tool gets of a response that is one line, or one up to a literal and one after it.
+    fn pass(reads: &mut Reads, line: &str, literal: Option<(&str, &str)>) -> String {
+        let (mut out, mut bytes) = (Vec::new(), line.as_bytes().to_vec());
+        reads.begin(&bytes);
+        reads.part(&mut bytes);
+        out.extend(bytes);
+        if let Some((octets, after)) = literal {
+            out.extend(reads.line_end(true).into_iter().flatten());
+            if reads.literal() {
+                out.extend(octets.bytes());
+            }
+            reads.chunk(octets.as_bytes());
+            reads.literal_end();
+            let mut bytes = after.as_bytes().to_vec();
+            reads.part(&mut bytes);
+            out.extend(bytes);
+        }
+        out.extend(reads.line_end(false).into_iter().flatten());
+        reads.end();
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
-    fn a_uid_that_only_we_asked_for_is_not_shown_and_every_message_is_counted_once() {
+    fn what_only_we_asked_for_is_not_shown_and_every_message_is_counted_once() {
         let mut reads = Reads::default();
         reads.open("INBOX".to_owned());
         reads.status(b"* OK [UIDVALIDITY 17] UIDs valid");
-        reads.hides_uid = true;
-        for (line, shown) in [
-            ("* 1 FETCH (UID 7 BODY[] {3}", "* 1 FETCH (BODY[] {3}"),
-            ("* 1 FETCH (BODY[] \"x\" UID 7)", "* 1 FETCH (BODY[] \"x\")"),
-            ("* 1 FETCH (FLAGS (UID))", "* 1 FETCH (FLAGS (UID))"),
+        reads.hidden = Hidden { uid: true, message_id: true };
+        let header = "Message-ID: <1@x.test>\r\n\r\n";
+        let id = "BODY[HEADER.FIELDS (MESSAGE-ID)] {26}";
+        for (line, literal, shown) in [
+            (
+                "* 1 FETCH (UID 7 BODY[] {26}".to_owned(),
+                Some((header, ")")),
+                format!("* 1 FETCH (BODY[] {{26}}{header})"),
+            ),
+            ("* 1 FETCH (BODY[] \"x\" UID 7)".to_owned(), None, "* 1 FETCH (BODY[] \"x\")".to_owned()),
+            ("* 1 FETCH (FLAGS (UID))".to_owned(), None, "* 1 FETCH (FLAGS (UID))".to_owned()),
+            // Only its header is told to us, and only to us.
+            (
+                format!("* 1 FETCH (UID 7 BODY[1] \"abc\" {id}"),
+                Some((header, ")")),
+                "* 1 FETCH (BODY[1] \"abc\")".to_owned(),
+            ),
+            (format!("* 1 FETCH ({id}"), Some((header, " UID 7)")), String::new()),
         ] {
-            let mut bytes = line.as_bytes().to_vec();
-            reads.begin(&bytes);
-            reads.part(&mut bytes);
-            assert_eq!(String::from_utf8(bytes).unwrap(), shown);
-            reads.literal();
-            reads.chunk(b"Message-ID: <1@x.test>\r\n\r\n");
-            reads.literal_end();
-            reads.end();
+            assert_eq!(pass(&mut reads, &line, literal), shown);
         }
         let found: Vec<_> =
-            reads.done.iter().map(|read| (read.number, read.uid, read.is_body, read.ids.len())).collect();
-        assert_eq!(found, [(1, Some(7), true, 1), (1, Some(7), true, 0)]);
-        assert_eq!((reads.uid_validity, reads.listed), (Some(17), 3));
+            reads.done.iter().map(|read| (read.uid, read.is_body, read.octets, read.ids.len())).collect();
+        assert_eq!(found, [(Some(7), true, 26, 1), (Some(7), true, 1, 0), (Some(7), true, 3, 1)]);
+        assert_eq!((reads.uid_validity, reads.listed), (Some(17), 5));
+    }
+
+    #[test]
+    fn an_upstream_that_tells_ids_without_end_fills_no_memory() {
+        let mut reads = Reads { hidden: Hidden { uid: true, message_id: true }, ..Reads::default() };
+        let ids: Vec<String> = (0..99).map(|n| format!("RFC822.HEADER \"Message-ID: <{n}@x.test>\"")).collect();
+        pass(&mut reads, &format!("* 1 FETCH ({})", ids.join(" ")), None);
+        assert_eq!(reads.done.first().map(|read| read.ids.len()), Some(super::MAX_IDS));
     }
 }

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::support::api::Api;
 use crate::support::gateway::{Gateway, Tool, plain};
 use crate::support::pop3::Pop3;
-use crate::support::stage::{ADDRESS, Stage};
+use crate::support::stage::{ADDRESS, ScriptedStage, Stage};
 use crate::support::submission::say;
+use crate::support::upstream::imap::Script;
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, clients, give_to_mail_user, wait_for};
 
@@ -88,6 +89,72 @@ fn a_reading_names_client_session_folder_uid_what_and_octets_and_nobody_else() {
     assert!(!log.contains("seeded.test"), "a Message-ID is in the log");
     let visit = stage.gateway.audit().into_iter().find(|event| event["code"] == "folder.visited").expect("a visit");
     assert_eq!((&visit["detail"]["folder"], &visit["detail"]["listed"]), (&json!("INBOX"), &json!("6")));
+}
+
+#[test]
+fn content_is_found_whichever_part_of_a_message_is_asked_for_and_the_tool_sees_nothing_of_our_question() {
+    let asked = [
+        ("FETCH # BODY.PEEK[TEXT]", "body"),
+        ("UID FETCH # BODY[1]", "body"),
+        ("FETCH # (BODY.PEEK[]<1.20> FLAGS)", "body"),
+        ("UID FETCH # BINARY.PEEK[1]", "body"),
+        ("FETCH # BODY.PEEK[HEADER.FIELDS (SUBJECT)]", "header"),
+        ("FETCH # (ENVELOPE RFC822.TEXT)", "body"),
+        ("FETCH # (UID BODY.PEEK[1]<0.3>)", "body"),
+    ];
+    let stage = stage(asked.len());
+    let tool = stage.gateway.add_tool("reader", ADDRESS, "backup");
+    let mut imap = session(&stage, &tool);
+    for (number, (command, _)) in (1..).zip(asked) {
+        let answer = imap.command_ok("a", &command.replace('#', &number.to_string()));
+        let told = answer.join("\n").to_ascii_uppercase();
+        assert_eq!(told.matches("FETCH (").count(), 1, "{command}: {answer:?}");
+        assert!(!told.contains("MESSAGE-ID"), "{command}: {answer:?}");
+        assert_eq!(told.contains("UID "), command.contains("UID"), "{command}: {answer:?}");
+    }
+    imap.command_ok("b", "LOGOUT");
+    for (number, (command, what)) in (1..).zip(asked) {
+        let readings = who_read(&stage.gateway, &format!("<{}@seeded.test>", number - 1));
+        assert_eq!(told(&readings), [("reader", "INBOX", number, what)], "{command}");
+    }
+}
+
+#[test]
+fn only_what_tells_no_message_id_is_asked_for_it_too() {
+    let stage = ScriptedStage::set();
+    let mut imap = stage.session(&stage.token("backup"));
+    let id = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]";
+    for (said, heard) in [
+        ("FETCH 1 FLAGS", "FETCH 1 FLAGS".to_owned()),
+        ("UID FETCH 1 (ENVELOPE BODYSTRUCTURE)", "UID FETCH 1 (ENVELOPE BODYSTRUCTURE)".to_owned()),
+        ("UID FETCH 1 BODY.PEEK[HEADER]", "UID FETCH 1 BODY.PEEK[HEADER]".to_owned()),
+        ("FETCH 1 (UID BODY.PEEK[])", "FETCH 1 (UID BODY.PEEK[])".to_owned()),
+        ("UID FETCH 1 BODY.PEEK[TEXT]", format!("UID FETCH 1 (BODY.PEEK[TEXT] {id})")),
+        ("FETCH 1 BODY.PEEK[2]", format!("FETCH 1 (BODY.PEEK[2] UID {id})")),
+        ("UID FETCH 1 BODY.PEEK[]<0.9>", format!("UID FETCH 1 (BODY.PEEK[]<0.9> {id})")),
+        // The tool's own question, of which it gets the answer.
+        (
+            "UID FETCH 1 (BODY.PEEK[1] BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])",
+            format!("UID FETCH 1 (BODY.PEEK[1] {id})"),
+        ),
+    ] {
+        imap.command_ok("a", said);
+        assert_eq!(stage.upstream.heard().last().expect("a command").as_text(), heard, "{said}");
+    }
+    // It answers what was not asked for, out of order, twice, at length, and breaks no answer by it.
+    let (filler, hidden) = ("x".repeat(1 << 20), "BODY[HEADER.FIELDS (\"Message-Id\")]");
+    let answer = format!(
+        "* 1 FETCH ({hidden} {{{}}}\r\n{filler} UID 7 {hidden} NIL BODY[1] {{3}}\r\nabc {hidden} {{26}}\r\nMessage-ID: <odd@x.test>\r\n)\r\n\
+         * 2 FETCH (UID 8 {hidden} \"\")\r\n",
+        filler.len()
+    );
+    stage.upstream.plays(Script::answering(move |peer, command| {
+        command.is("FETCH") && peer.send(&answer) && peer.say(&[&format!("{} OK fetched", command.tag)])
+    }));
+    let mut imap = stage.session(&stage.token("archive"));
+    assert_eq!(imap.command("a", "FETCH 1 BODY.PEEK[1]"), ["* 1 FETCH (BODY[1] {3}", "abc)", "a OK fetched"]);
+    imap.command_ok("b", "LOGOUT");
+    assert_eq!(told(&who_read(&stage.gateway, "odd@x.test")), [("archive", "INBOX", 7, "body")]);
 }
 
 #[test]

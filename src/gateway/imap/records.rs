@@ -10,6 +10,8 @@ use crate::domain::event::{AuditEvent, EventCode, Outcome};
 use crate::gateway::imap::End;
 use crate::gateway::imap::session::Desk;
 use crate::protocol::imap::command::{mailbox_name, name};
+use crate::protocol::imap::content;
+use crate::protocol::imap::veil::Hidden;
 
 impl Desk {
     /// Begins the record of a command that changes something, and takes note of others. Gives the record.
@@ -76,31 +78,29 @@ impl Desk {
             .list("message_ids", &digests)
     }
 
-    /// Has a FETCH of content tell UIDs, which are recorded; the tool does not see them unless it asked for them.
-    pub(super) fn ask_for_uids(&mut self, body: &mut CommandBody<'static>) {
-        self.reads.hides_uid = false;
+    /// Has a FETCH of content tell the UIDs and Message-IDs, which are recorded; the tool does not see them unless it asked for them.
+    pub(super) fn ask_for_more(&mut self, body: &mut CommandBody<'static>) {
+        self.reads.hidden = Hidden::default();
         let CommandBody::Fetch {
             macro_or_item_names: MacroOrMessageDataItemNames::MessageDataItemNames(items),
-            uid: false,
+            uid: is_by_uid,
             ..
         } = body
         else {
             return;
         };
-        let is_content = |item: &MessageDataItemName<'_>| {
-            matches!(
-                item,
-                MessageDataItemName::BodyExt { .. }
-                    | MessageDataItemName::Binary { .. }
-                    | MessageDataItemName::Rfc822
-                    | MessageDataItemName::Rfc822Header
-                    | MessageDataItemName::Rfc822Text
-            )
-        };
-        if items.iter().any(is_content) && !items.contains(&MessageDataItemName::Uid) {
+        if !items.iter().any(content::is_content) {
+            return;
+        }
+        if !*is_by_uid && !items.contains(&MessageDataItemName::Uid) {
             items.push(MessageDataItemName::Uid);
             // Where QRESYNC is on, a tool keeps its messages by UID and gets them unasked anyway.
-            self.reads.hides_uid = !self.enabled.qresync;
+            self.reads.hidden.uid = !self.enabled.qresync;
+        }
+        // The header itself: an ENVELOPE tells one id of several, in a form of the upstream's own.
+        if !items.iter().any(content::tells_message_id) {
+            items.extend(content::message_id());
+            self.reads.hidden.message_id = true;
         }
     }
 

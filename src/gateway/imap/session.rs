@@ -21,6 +21,7 @@ use crate::policy::budget::RULE;
 use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::request::Request;
+use crate::protocol::imap::veil::Hidden;
 use crate::protocol::imap::{framing, response};
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
@@ -308,7 +309,7 @@ impl Desk {
             CommandBody::Select { mailbox, .. } | CommandBody::Examine { mailbox, .. } => {
                 self.leave(Some(mailbox)).await?;
             }
-            body => self.ask_for_uids(body),
+            body => self.ask_for_more(body),
         }
         let ours = self.tag();
         let fragments = request.serialise(&ours).ok_or_else(upstream_lost)?;
@@ -316,7 +317,7 @@ impl Desk {
         let is_heard = self.send_upstream(tag, &ours, fragments).await?;
         let is_ok = is_heard && relay::answer(self, tag, &ours).await?;
         self.under_way = None;
-        self.reads.hides_uid = false;
+        self.reads.hidden = Hidden::default();
         if is_heard && ((opened.is_some() && !is_ok) || (closes && is_ok)) {
             self.is_selected = false;
             if opened.is_some() {
