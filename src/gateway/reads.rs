@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::audit::Recording;
-use crate::domain::event::{AuditEvent, EventCode, Outcome};
+use crate::domain::event::{AuditEvent, EventCode, MAX_LIST, Outcome};
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::protocol::imap::content::Content;
 use crate::protocol::imap::fetch::{FetchScan, Shown};
@@ -17,8 +17,11 @@ use crate::protocol::message_id::HeaderScan;
 /// other would wait for the disk after each otherwise.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// So many messages stand in one record.
+/// So many messages stand in one record, where their entries are not too long for it.
 const PER_RECORD: usize = 200;
+
+/// The Message-IDs of so many octets wait for their record.
+const MAX_HELD: usize = 256 * 1024;
 
 /// So many Message-IDs stand in one entry; who puts in more hides nothing by it but himself.
 const MAX_IDS: usize = 8;
@@ -47,6 +50,9 @@ pub(in crate::gateway) struct Reads {
     header: Option<HeaderScan>,
     now: Option<Read>,
     done: Vec<Read>,
+    /// How long their entries are together, and their Message-IDs.
+    octets: usize,
+    held: usize,
     /// When what is done has to be recorded.
     due: Option<Instant>,
     listed: u64,
@@ -177,6 +183,8 @@ impl Reads {
         if let Some(now) = self.now.take() {
             self.listed += 1;
             if now.is_content {
+                self.octets += now.octets_of_entry();
+                self.held += now.ids.iter().map(String::len).sum::<usize>();
                 self.done.push(now);
                 self.due.get_or_insert_with(|| Instant::now() + MAX_WAIT);
             }
@@ -195,7 +203,8 @@ impl Reads {
 
     /// Whether there is enough for a record.
     pub(in crate::gateway) fn is_full(&self) -> bool {
-        self.done.len() >= PER_RECORD
+        let longest = Read { ids: vec![String::new(); MAX_IDS], ..Read::default() }.octets_of_entry();
+        self.done.len() >= PER_RECORD || self.octets + longest > MAX_LIST || self.held > MAX_HELD
     }
 
     /// What is to be recorded of the messages that were delivered; `None` when there are none.
@@ -204,7 +213,7 @@ impl Reads {
             return None;
         }
         let done = std::mem::take(&mut self.done);
-        self.due = None;
+        (self.due, self.octets, self.held) = (None, 0, 0);
         let uids: UidSet = done.iter().filter_map(|read| read.uid).collect();
         let octets: u64 = done.iter().map(|read| read.octets).sum();
         let messages: Vec<String> = done.iter().map(|read| read.entry(gatekeeper)).collect();
@@ -265,6 +274,13 @@ impl Reads {
 }
 
 impl Read {
+    /// How long its entry is at most, with the space before it.
+    fn octets_of_entry(&self) -> usize {
+        const REST: usize = " #4294967295/header/18446744073709551615/-".len();
+        const DIGEST: usize = "+".len() + 32;
+        REST + self.ids.len() * DIGEST
+    }
+
     /// `UID/what/octets/digests`; a message whose UID was not told has its number, with `#` before it.
     fn entry(&self, gatekeeper: &Gatekeeper) -> String {
         let which = self.uid.map_or_else(|| format!("#{}", self.number), |uid| uid.to_string());
@@ -331,6 +347,22 @@ mod tests {
             reads.done.iter().map(|read| (read.uid, read.is_body, read.octets, read.ids.len())).collect();
         assert_eq!(found, [(Some(7), true, 26, 1), (Some(7), true, 1, 0), (Some(7), true, 3, 1)]);
         assert_eq!((reads.uid_validity, reads.listed), (Some(17), 5));
+    }
+
+    #[test]
+    fn a_record_is_due_before_its_entries_are_too_long_for_it() {
+        let line = |ids: usize| {
+            let items: Vec<String> = (0..ids).map(|n| format!("RFC822.HEADER \"Message-ID: <{n}@x.test>\"")).collect();
+            format!("* 1 FETCH ({})", items.join(" "))
+        };
+        for (ids, count) in [(1, super::PER_RECORD), (8, 53)] {
+            let mut reads = Reads::default();
+            while !reads.is_full() {
+                pass(&mut reads, &line(ids), None);
+            }
+            assert_eq!(reads.done.len(), count, "{ids} ids");
+            assert!(reads.octets <= super::MAX_LIST);
+        }
     }
 
     #[test]

@@ -137,7 +137,9 @@ impl Registry {
                 out.push(reading(entry.uid, entry.what, entry.octets));
             }
         }
-        if detail("message_ids").split(' ').any(|one| one == digest) {
+        // Of a record that is spread over several, the first one tells it.
+        let is_first = record.detail.get("part").is_none_or(|part| part.starts_with("1/"));
+        if is_first && detail("message_ids").split(' ').any(|one| one == digest) {
             let what = match record.code.as_str() {
                 "messages.changed" => "added",
                 "message.submitted" if record.outcome == "success" => "sent",

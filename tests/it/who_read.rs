@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::support::api::Api;
 use crate::support::gateway::{Gateway, Tool, plain};
 use crate::support::pop3::Pop3;
+use crate::support::smtp_upstream::Act;
 use crate::support::stage::{ADDRESS, ScriptedStage, Stage};
-use crate::support::submission::say;
+use crate::support::submission::{Submission, say};
 use crate::support::upstream::imap::Script;
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, clients, give_to_mail_user, wait_for};
@@ -286,6 +287,29 @@ fn a_sent_message_shows_who_sent_it_and_of_its_recipients_what_the_grant_says() 
         }
         assert_eq!(event["detail"]["recipients"], "1");
     }
+}
+
+#[test]
+fn every_recipient_of_a_message_to_many_is_recorded() {
+    let scene = Submission::set(|_| Act::Well);
+    let mut smtp = scene.session();
+    say(&mut smtp, &format!("MAIL FROM:<{ADDRESS}>"), "250");
+    for number in 0..700 {
+        say(&mut smtp, &format!("RCPT TO:<customer{number}@else.test>"), "250");
+    }
+    say(&mut smtp, "DATA", "354");
+    say(&mut smtp, &format!("From: {ADDRESS}\r\nMessage-ID: <many@sent.test>\r\n\r\nhello\r\n."), "250");
+    let log = scene.gateway.audit();
+    let sent: Vec<_> = log.iter().filter(|event| event["code"] == "message.submitted").collect();
+    let detail = |event: &Value, name: &str| event["detail"][name].as_str().unwrap_or_default().to_owned();
+    let parts: Vec<_> = sent.iter().map(|event| detail(event, "part")).collect();
+    assert_eq!(parts, ["1/2", "2/2"]);
+    let mut told: Vec<_> =
+        sent.iter().flat_map(|event| detail(event, "to").split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+    told.sort();
+    told.dedup();
+    assert!(told.len() == 700 && told.iter().all(|digest| digest.len() == 32), "{} digests", told.len());
+    assert_eq!(who_read(&scene.gateway, "many@sent.test").len(), 1, "it was sent once");
 }
 
 #[test]

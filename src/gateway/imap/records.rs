@@ -6,7 +6,7 @@ use imap_codec::imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItem
 use imap_codec::imap_types::mailbox::Mailbox;
 use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
 
-use crate::domain::event::{AuditEvent, EventCode, Outcome};
+use crate::domain::event::{AuditEvent, EventCode, MAX_LIST, Outcome};
 use crate::gateway::imap::End;
 use crate::gateway::imap::session::Desk;
 use crate::protocol::imap::command::{mailbox_name, name};
@@ -14,21 +14,24 @@ use crate::protocol::imap::content;
 use crate::protocol::imap::veil::Hidden;
 
 impl Desk {
-    /// Begins the record of a command that changes something, and takes note of others. Gives the record.
-    pub(super) async fn note(&mut self, body: &CommandBody<'_>) -> Result<Option<AuditEvent>, End> {
+    /// Begins the record of a command that changes something, and takes note of others. Gives the record, which may be several events.
+    pub(super) async fn note(&mut self, body: &CommandBody<'_>) -> Result<Vec<AuditEvent>, End> {
         if matches!(body, CommandBody::Search { .. } | CommandBody::Sort { .. } | CommandBody::Thread { .. }) {
             self.reads.searched();
         }
-        let event = self.event_of(body);
-        if let Some(event) = &event {
+        let events = self.events_of(body);
+        for event in &events {
             self.begin(event.clone()).await?;
         }
-        Ok(event)
+        Ok(events)
     }
 
     /// The upstream refused what was recorded.
-    pub(super) async fn failed(&mut self, event: AuditEvent) -> Result<(), End> {
-        self.begin(AuditEvent { outcome: Outcome::Failure, ..event }).await
+    pub(super) async fn failed(&mut self, events: Vec<AuditEvent>) -> Result<(), End> {
+        for event in events {
+            self.begin(AuditEvent { outcome: Outcome::Failure, ..event }).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn begin(&mut self, event: AuditEvent) -> Result<(), End> {
@@ -37,33 +40,34 @@ impl Desk {
         Ok(())
     }
 
-    fn event_of(&self, body: &CommandBody<'_>) -> Option<AuditEvent> {
+    fn events_of(&self, body: &CommandBody<'_>) -> Vec<AuditEvent> {
         let event = |code| {
             let event = self.gatekeeper.session_event(&self.session.info, code, Outcome::Success);
             event.detail("command", name(body))
         };
         let here = |event: AuditEvent| self.reads.with_validity(event.detail("folder", self.reads.folder()));
-        let on = |set: &SequenceSet, uid: bool| {
-            here(event(EventCode::MessagesChanged)).detail(if uid { "uids" } else { "sequence" }, numbers(set))
+        let on = |event: AuditEvent, set: &SequenceSet, uid: bool| {
+            here(event).spread(if uid { "uids" } else { "sequence" }, &numbers(set))
         };
+        let changed = event(EventCode::MessagesChanged);
         match body {
-            CommandBody::Store { sequence_set, uid, .. } => Some(on(sequence_set, *uid)),
+            CommandBody::Store { sequence_set, uid, .. } => on(changed, sequence_set, *uid),
             CommandBody::Copy { sequence_set, mailbox, uid } | CommandBody::Move { sequence_set, mailbox, uid } => {
-                Some(on(sequence_set, *uid).detail("target", folder(mailbox)))
+                on(changed.detail("target", folder(mailbox)), sequence_set, *uid)
             }
-            CommandBody::ExpungeUid { sequence_set } => Some(on(sequence_set, true)),
-            CommandBody::Expunge => Some(here(event(EventCode::MessagesChanged))),
-            CommandBody::Close if self.state.is_read_write => Some(here(event(EventCode::MessagesChanged))),
+            CommandBody::ExpungeUid { sequence_set } => on(changed, sequence_set, true),
+            CommandBody::Expunge => vec![here(changed)],
+            CommandBody::Close if self.state.is_read_write => vec![here(changed)],
             CommandBody::Create { mailbox }
             | CommandBody::Delete { mailbox }
             | CommandBody::Subscribe { mailbox }
             | CommandBody::Unsubscribe { mailbox } => {
-                Some(event(EventCode::FolderChanged).detail("folder", folder(mailbox)))
+                vec![event(EventCode::FolderChanged).detail("folder", folder(mailbox))]
             }
             CommandBody::Rename { from, to } => {
-                Some(event(EventCode::FolderChanged).detail("folder", folder(from)).detail("target", folder(to)))
+                vec![event(EventCode::FolderChanged).detail("folder", folder(from)).detail("target", folder(to))]
             }
-            _ => None,
+            _ => Vec::new(),
         }
     }
 
@@ -149,8 +153,8 @@ fn folder(mailbox: &Mailbox<'_>) -> String {
     mailbox_name(mailbox).unwrap_or_else(|| "?".to_owned())
 }
 
-/// A set of numbers as it was asked for.
-fn numbers(set: &SequenceSet) -> String {
+/// A set of numbers as it was asked for, in texts of which each fits into a record.
+fn numbers(set: &SequenceSet) -> Vec<String> {
     let one = |number: &SeqOrUid| match number {
         SeqOrUid::Value(number) => number.to_string(),
         SeqOrUid::Asterisk => "*".to_owned(),
@@ -159,5 +163,26 @@ fn numbers(set: &SequenceSet) -> String {
         Sequence::Single(number) => one(number),
         Sequence::Range(from, to) => format!("{}:{}", one(from), one(to)),
     });
-    parts.collect::<Vec<_>>().join(",")
+    parts.fold(Vec::new(), |mut texts: Vec<String>, part| {
+        match texts.last_mut() {
+            Some(text) if text.len() + part.len() < MAX_LIST => text.extend([",", &part]),
+            _ => texts.push(part),
+        }
+        texts
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use imap_codec::imap_types::sequence::SequenceSet;
+
+    use super::{MAX_LIST, numbers};
+
+    #[test]
+    fn a_set_of_any_length_is_told_whole() {
+        let asked = (1..9000).map(|number| (2 * number).to_string()).collect::<Vec<_>>().join(",") + ",7:*";
+        let texts = numbers(&SequenceSet::try_from(asked.as_str()).unwrap());
+        assert!(texts.len() > 1 && texts.iter().all(|text| text.len() <= MAX_LIST));
+        assert_eq!(texts.join(","), asked);
+    }
 }

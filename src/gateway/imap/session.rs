@@ -326,10 +326,7 @@ impl Desk {
             self.leave(None).await?;
         }
         self.wake.has_folder &= !(closes && is_ok);
-        match noted {
-            Some(event) if !is_ok => self.failed(event).await,
-            _ => Ok(()),
-        }
+        if is_ok { Ok(()) } else { self.failed(noted).await }
     }
 
     /// Sends fragments, waiting where a literal has to be waited for. `false` when the upstream refused before the end; the tool has

@@ -119,12 +119,12 @@ async fn send(
         desk.gatekeeper
             .session_event(&desk.session.info, code, outcome)
             .list("message_ids", &digests)
-            .list("to", &told)
             .detail("recipients", recipients.to_string())
             .detail("bytes", size.to_string())
     };
-    // Durable before the dot that makes it happen.
-    if let Err(refusal) = desk.gatekeeper.record(event(EventCode::MessageSubmitted, Outcome::Success)).await {
+    // Durable before the dot that makes it happen, with every recipient.
+    let submitted = event(EventCode::MessageSubmitted, Outcome::Success).spread("to", &told);
+    if let Err(refusal) = desk.gatekeeper.record_all(submitted).await {
         return desk.answer(&refusal_reply(&refusal, false)).await;
     }
     *is_handed_over = true;
@@ -141,16 +141,15 @@ async fn send(
             desk.upstream = Some(upstream);
             *is_handed_over = false;
             // Recorded that it was refused; the tool must not wait for the record.
-            let _ = desk
-                .gatekeeper
-                .record(event(EventCode::MessageSubmitted, Outcome::Failure).detail("reply", code.to_string()))
-                .await;
+            let refused = event(EventCode::MessageSubmitted, Outcome::Failure).detail("reply", code.to_string());
+            let _ = desk.gatekeeper.record_all(refused.spread("to", &told)).await;
             desk.answer(&format!("{code} {}.0.0 the mail server behind this mailbox refused the message", code / 100))
                 .await
         }
         _ => {
             // It may have been delivered: sending it again is the tool's decision (SM-10).
-            let _ = desk.gatekeeper.record(event(EventCode::MessageIndeterminate, Outcome::Failure)).await;
+            let lost = event(EventCode::MessageIndeterminate, Outcome::Failure).spread("to", &told);
+            let _ = desk.gatekeeper.record_all(lost).await;
             desk.answer("451 4.4.2 no answer from the mail server; whether it took the message is not known").await
         }
     }
