@@ -25,7 +25,8 @@ fn seed(maildir: &Path, count: usize) {
     give_to_mail_user(maildir);
 }
 
-fn stage(count: usize) -> Stage {
+/// A gateway before an INBOX with those.
+pub(crate) fn stage(count: usize) -> Stage {
     Stage::reading(|dovecot| seed(&dovecot.maildir(ADDRESS), count))
 }
 
@@ -210,46 +211,6 @@ fn what_an_open_session_has_read_is_recorded_within_a_second_or_so_and_survives_
     imap.command_ok("a", "FETCH 2 RFC822.HEADER");
     drop(imap);
     wait_for("the last record", PATIENCE, || (!who_read(&stage.gateway, "<1@seeded.test>").is_empty()).then_some(()));
-}
-
-#[test]
-fn changes_are_recorded_with_folder_and_numbers_before_the_tool_hears_ok() {
-    let stage = stage(3);
-    let tool = stage.gateway.add_tool("all", ADDRESS, "full");
-    let mut imap = stage.gateway.imap_session(ADDRESS, &stage.gateway.token(&tool, ADDRESS));
-    imap.command_ok("a", "CREATE Archive");
-    imap.command_ok("b", "SELECT INBOX");
-    imap.command_ok("c", r"UID STORE 1:2 +FLAGS (\Seen)");
-    imap.command_ok("d", "COPY 1 Archive");
-    imap.command_ok("e", "MOVE 2 Archive");
-    let message = "Message-ID: <added@x.test>\r\n\r\nx";
-    imap.command_ok("f", &format!("APPEND Archive {{{}+}}\r\n{message}", message.len()));
-    assert!(imap.command("g", "COPY 1 Nowhere").last().is_some_and(|line| line.starts_with("g NO")));
-    imap.command_ok("h", "NOOP");
-    let log = stage.gateway.audit();
-    let changes: Vec<_> = log
-        .iter()
-        .filter(|event| ["messages.changed", "folder.changed"].contains(&event["code"].as_str().expect("a code")))
-        .map(|event| {
-            let detail = |name: &str| event["detail"][name].as_str().unwrap_or("-").to_owned();
-            [detail("command"), detail("folder"), detail("uids"), detail("sequence"), detail("target")].join(" ")
-                + " "
-                + event["outcome"].as_str().expect("an outcome")
-        })
-        .collect();
-    assert_eq!(
-        changes,
-        [
-            "CREATE Archive - - - success",
-            "UID STORE INBOX 1:2 - - success",
-            "COPY INBOX - 1 Archive success",
-            "MOVE INBOX - 2 Archive success",
-            "APPEND Archive - - - success",
-            "COPY INBOX - 1 Nowhere success",
-            "COPY INBOX - 1 Nowhere failure",
-        ]
-    );
-    assert_eq!(told(&who_read(&stage.gateway, "added@x.test")), [("all", "Archive", 0, "added")]);
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! What a session does to mail, recorded. A change is begun while the upstream works and durable before the tool hears that it is
 //! done; what is read waits for a record of many, a second at most.
 
-use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::command::{CommandBody, StoreModifier};
 use imap_codec::imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName};
+use imap_codec::imap_types::flag::StoreType;
 use imap_codec::imap_types::mailbox::Mailbox;
-use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
 
-use crate::domain::event::{AuditEvent, EventCode, MAX_LIST, Outcome};
-use crate::gateway::imap::End;
+use crate::domain::event::{AuditEvent, EventCode, Outcome};
 use crate::gateway::imap::session::Desk;
+use crate::gateway::imap::{End, affected};
 use crate::protocol::imap::command::{mailbox_name, name};
 use crate::protocol::imap::content;
 use crate::protocol::imap::veil::Hidden;
@@ -19,7 +19,11 @@ impl Desk {
         if matches!(body, CommandBody::Search { .. } | CommandBody::Sort { .. } | CommandBody::Thread { .. }) {
             self.reads.searched();
         }
-        let events = self.events_of(body);
+        let events = if let Some(event) = self.message_event(body) {
+            self.with_uids(event, body).await?
+        } else {
+            self.folder_event(body).into_iter().collect()
+        };
         for event in &events {
             self.begin(event.clone()).await?;
         }
@@ -40,35 +44,57 @@ impl Desk {
         Ok(())
     }
 
-    fn events_of(&self, body: &CommandBody<'_>) -> Vec<AuditEvent> {
-        let event = |code| {
-            let event = self.gatekeeper.session_event(&self.session.info, code, Outcome::Success);
-            event.detail("command", name(body))
-        };
-        let here = |event: AuditEvent| self.reads.with_validity(event.detail("folder", self.reads.folder()));
-        let on = |event: AuditEvent, set: &SequenceSet, uid: bool| {
-            here(event).spread(if uid { "uids" } else { "sequence" }, &numbers(set))
-        };
-        let changed = event(EventCode::MessagesChanged);
+    fn event(&self, code: EventCode, body: &CommandBody<'_>) -> AuditEvent {
+        let event = self.gatekeeper.session_event(&self.session.info, code, Outcome::Success);
+        event.detail("command", name(body))
+    }
+
+    /// The record of a command that changes folders.
+    fn folder_event(&self, body: &CommandBody<'_>) -> Option<AuditEvent> {
+        let event = || self.event(EventCode::FolderChanged, body);
         match body {
-            CommandBody::Store { sequence_set, uid, .. } => on(changed, sequence_set, *uid),
-            CommandBody::Copy { sequence_set, mailbox, uid } | CommandBody::Move { sequence_set, mailbox, uid } => {
-                on(changed.detail("target", folder(mailbox)), sequence_set, *uid)
-            }
-            CommandBody::ExpungeUid { sequence_set } => on(changed, sequence_set, true),
-            CommandBody::Expunge => vec![here(changed)],
-            CommandBody::Close if self.state.is_read_write => vec![here(changed)],
             CommandBody::Create { mailbox }
             | CommandBody::Delete { mailbox }
             | CommandBody::Subscribe { mailbox }
-            | CommandBody::Unsubscribe { mailbox } => {
-                vec![event(EventCode::FolderChanged).detail("folder", folder(mailbox))]
-            }
+            | CommandBody::Unsubscribe { mailbox } => Some(event().detail("folder", folder(mailbox))),
             CommandBody::Rename { from, to } => {
-                vec![event(EventCode::FolderChanged).detail("folder", folder(from)).detail("target", folder(to))]
+                Some(event().detail("folder", folder(from)).detail("target", folder(to)))
             }
-            _ => Vec::new(),
+            _ => None,
         }
+    }
+
+    /// The record of a command that changes messages of the open folder, but for which ones.
+    fn message_event(&self, body: &CommandBody<'_>) -> Option<AuditEvent> {
+        let event = || {
+            let event = self.event(EventCode::MessagesChanged, body).detail("folder", self.reads.folder());
+            self.reads.with_validity(event)
+        };
+        match body {
+            CommandBody::Store { kind, flags, modifiers, .. } => {
+                let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+                let event = event().detail("kind", kind_of(*kind)).list("flags", &flags);
+                Some(modifiers.iter().fold(event, |event, modifier| match modifier {
+                    StoreModifier::UnchangedSince(modseq) => event.detail("unchanged_since", modseq.to_string()),
+                }))
+            }
+            CommandBody::Copy { mailbox, .. } | CommandBody::Move { mailbox, .. } => {
+                Some(event().detail("target", folder(mailbox)))
+            }
+            CommandBody::ExpungeUid { .. } | CommandBody::Expunge => Some(event()),
+            CommandBody::Close if self.state.is_read_write => Some(event()),
+            _ => None,
+        }
+    }
+
+    /// Adds which ones.
+    async fn with_uids(&mut self, event: AuditEvent, body: &CommandBody<'_>) -> Result<Vec<AuditEvent>, End> {
+        let numbers = affected::numbers_of(body);
+        Ok(match (affected::uids(self, body).await?, numbers) {
+            (Some(uids), _) => event.spread("uids", &uids),
+            (None, Some(numbers)) => event.detail("uids", "unknown").spread("sequence", &numbers),
+            (None, None) => vec![event.detail("uids", "unknown")],
+        })
     }
 
     /// The record of a message that is added.
@@ -153,36 +179,10 @@ fn folder(mailbox: &Mailbox<'_>) -> String {
     mailbox_name(mailbox).unwrap_or_else(|| "?".to_owned())
 }
 
-/// A set of numbers as it was asked for, in texts of which each fits into a record.
-fn numbers(set: &SequenceSet) -> Vec<String> {
-    let one = |number: &SeqOrUid| match number {
-        SeqOrUid::Value(number) => number.to_string(),
-        SeqOrUid::Asterisk => "*".to_owned(),
-    };
-    let parts = set.0.as_ref().iter().map(|part| match part {
-        Sequence::Single(number) => one(number),
-        Sequence::Range(from, to) => format!("{}:{}", one(from), one(to)),
-    });
-    parts.fold(Vec::new(), |mut texts: Vec<String>, part| {
-        match texts.last_mut() {
-            Some(text) if text.len() + part.len() < MAX_LIST => text.extend([",", &part]),
-            _ => texts.push(part),
-        }
-        texts
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use imap_codec::imap_types::sequence::SequenceSet;
-
-    use super::{MAX_LIST, numbers};
-
-    #[test]
-    fn a_set_of_any_length_is_told_whole() {
-        let asked = (1..9000).map(|number| (2 * number).to_string()).collect::<Vec<_>>().join(",") + ",7:*";
-        let texts = numbers(&SequenceSet::try_from(asked.as_str()).unwrap());
-        assert!(texts.len() > 1 && texts.iter().all(|text| text.len() <= MAX_LIST));
-        assert_eq!(texts.join(","), asked);
+fn kind_of(kind: StoreType) -> &'static str {
+    match kind {
+        StoreType::Replace => "FLAGS",
+        StoreType::Add => "+FLAGS",
+        StoreType::Remove => "-FLAGS",
     }
 }

@@ -6,6 +6,7 @@ pub mod fetch;
 #[cfg(test)]
 mod fetch_tests;
 pub mod fetched;
+pub mod found;
 pub mod framing;
 pub mod list_form;
 pub mod mutf7;
