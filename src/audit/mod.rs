@@ -203,17 +203,40 @@ impl Audit {
         rows.iter().map(|row| Record::from_row(row).map_err(AuditError::from)).collect()
     }
 
-    /// Records of mail that was read, added or sent whose details hold `word`, 1,000 at most. `%` and `_` in it stand for more.
+    /// Records of mail that was read, added or sent whose details hold `word`, `most` of them. `%` and `_` in it stand for more.
     pub async fn mentions(
         &self,
         after_seq: i64,
-        mailbox: Option<&MailboxId>,
+        mailbox: Option<&str>,
         word: &str,
+        most: u32,
     ) -> Result<Vec<Record>, AuditError> {
         let pattern = format!("%{word}%");
-        let args = [after_seq.into(), mailbox.map(MailboxId::as_str).into(), pattern.as_str().into(), 1000_i64.into()];
+        let args = [after_seq.into(), mailbox.into(), pattern.as_str().into(), i64::from(most).into()];
         let rows = self.store.rows(sql::EVENT_MENTIONS, &args).await?;
         rows.iter().map(|row| Record::from_row(row).map_err(AuditError::from)).collect()
+    }
+
+    /// The numbers of such records, `most` of them: those with a word that begins with `start`.
+    pub async fn mentioned(
+        &self,
+        after_seq: i64,
+        mailbox: Option<&str>,
+        start: &str,
+        most: u32,
+    ) -> Result<Vec<i64>, AuditError> {
+        // Words stand behind spaces, the first one behind the quote that begins the list.
+        let (later, first) = (format!("% {start}%"), format!("%\"{start}%"));
+        let args =
+            [after_seq.into(), mailbox.into(), later.as_str().into(), first.as_str().into(), i64::from(most).into()];
+        let rows = self.store.rows(sql::EVENT_MENTIONED, &args).await?;
+        rows.iter().map(|row| row.int(0).map_err(AuditError::from)).collect()
+    }
+
+    /// The record with this number.
+    pub async fn find(&self, seq: i64) -> Result<Option<Record>, AuditError> {
+        let filter = Filter { after_seq: seq - 1, limit: 1, ..Filter::default() };
+        Ok(self.list(filter).await?.into_iter().find(|record| record.seq == seq))
     }
 
     /// The record that tells of a verdict.

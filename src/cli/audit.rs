@@ -29,7 +29,7 @@ pub(super) enum Audit {
         /// Only events after this number
         #[arg(long, default_value_t = 0)]
         after: i64,
-        /// At most so many
+        /// At most so many; what one event tells is never divided
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },

@@ -95,9 +95,9 @@ codes! {
     BudgetExhausted = "budget.exhausted";
     /// A token or password was presented without TLS and must be taken for known to others (GW-03).
     TokenExposed = "token.exposed";
-    /// Content of messages was delivered to a tool. Durable within a second, or when the folder is left or 200 are delivered.
+    /// Content of messages was delivered to a tool. Durable within a second, or when the folder is left or a record is full.
     MessagesRead = "messages.read";
-    /// Messages were flagged, copied, moved, added or removed. Durable before the tool hears that it is done.
+    /// Messages were flagged, copied, moved, added or removed: which ones, by UID. Durable before the tool hears that it is done.
     MessagesChanged = "messages.changed";
     /// A folder was made, renamed, removed, subscribed to or no more. Durable before the tool hears that it is done.
     FolderChanged = "folder.changed";
@@ -169,8 +169,11 @@ impl Outcome {
     }
 }
 
-/// Longest list in a record, in octets.
-const MAX_LIST: usize = 16 * 1024;
+/// Longest value in a record, in octets.
+const MAX_VALUE: usize = 512;
+
+/// Longest list in a record, in octets. What is longer takes several records.
+pub const MAX_LIST: usize = 16 * 1024;
 
 /// One entry to be recorded. Sequence number, time and hash are added by the recorder. Nothing secret may be put into `detail`.
 #[derive(Clone, Debug)]
@@ -195,7 +198,8 @@ pub struct AuditEvent {
     pub verdict_id: Option<VerdictId>,
     /// Where the request came from.
     pub source: Option<IpAddr>,
-    /// Further facts, by name. Names are `snake_case`; values are at most 512 bytes, lists 16 KiB (longer ones are cut).
+    /// Further facts, by name. Names are `snake_case`; values are at most 512 bytes, lists 16 KiB. Where a longer one had to be cut,
+    /// `cut` says which, and how much is left out.
     pub detail: BTreeMap<&'static str, String>,
 }
 
@@ -272,30 +276,103 @@ impl AuditEvent {
 
     /// Adds a fact.
     #[must_use]
-    pub fn detail(self, name: &'static str, value: impl Into<String>) -> Self {
-        self.cut(name, value.into(), 512)
-    }
-
-    /// Adds a list of things, which may be longer: its words are separated by spaces.
-    #[must_use]
-    pub fn list(self, name: &'static str, words: &[String]) -> Self {
-        self.cut(name, words.join(" "), MAX_LIST)
-    }
-
-    fn cut(mut self, name: &'static str, mut value: String, most: usize) -> Self {
-        let mut end = value.len().min(most);
+    pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut value = value.into();
+        let octets = value.len();
+        let mut end = octets.min(MAX_VALUE);
         while !value.is_char_boundary(end) {
             end -= 1;
         }
         value.truncate(end);
         self.detail.insert(name, value);
+        if end == octets { self } else { self.cut(name, octets - end, octets) }
+    }
+
+    /// Adds a list of things, which may be longer: its words are separated by spaces.
+    #[must_use]
+    pub fn list(mut self, name: &'static str, words: &[String]) -> Self {
+        let fit = fitting(words);
+        self.detail.insert(name, words.get(..fit).unwrap_or_default().join(" "));
+        if fit == words.len() { self } else { self.cut(name, words.len() - fit, words.len()) }
+    }
+
+    /// Adds a list of any length: as many events as it takes, of which each says in `part` which of how many it is.
+    #[must_use]
+    pub fn spread(self, name: &'static str, words: &[String]) -> Vec<Self> {
+        let (mut rest, mut parts) = (words, Vec::new());
+        loop {
+            let (now, later) = rest.split_at(fitting(rest).max(1).min(rest.len()));
+            parts.push(now);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let count = parts.len();
+        let numbered = |at: usize| match count {
+            1 => self.clone(),
+            _ => self.clone().detail("part", format!("{}/{count}", at + 1)),
+        };
+        parts.iter().enumerate().map(|(at, words)| numbered(at).list(name, words)).collect()
+    }
+
+    /// Says that a fact is not told whole.
+    fn cut(mut self, name: &str, left_out: usize, of: usize) -> Self {
+        let said = self.detail.entry("cut").or_default();
+        let comma = if said.is_empty() { "" } else { ", " };
+        *said = format!("{said}{comma}{name}: {left_out} of {of} left out");
         self
     }
 }
 
+/// How many of the first words fit into a list.
+fn fitting(words: &[String]) -> usize {
+    let mut octets = 0;
+    words
+        .iter()
+        .take_while(|word| {
+            octets += word.len() + 1;
+            octets <= MAX_LIST + 1
+        })
+        .count()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::EventCode;
+    use super::{Actor, AuditEvent, EventCode, MAX_LIST, Outcome};
+
+    fn event() -> AuditEvent {
+        AuditEvent::new(EventCode::MessagesRead, Actor::System, Outcome::Success)
+    }
+
+    #[test]
+    fn what_is_cut_is_said() {
+        let whole = event().detail("reply", "x".repeat(512)).list("uids", &["1".to_owned(), "2".to_owned()]);
+        assert_eq!((whole.detail.get("uids").unwrap().as_str(), whole.detail.get("cut")), ("1 2", None));
+        let cut = event().detail("reply", "ä".repeat(300)).list("uids", &vec!["1234567".to_owned(); 3000]);
+        assert_eq!(cut.detail.get("cut").unwrap(), "reply: 88 of 600 left out, uids: 952 of 3000 left out");
+        assert!(cut.detail.get("uids").unwrap().split(' ').all(|word| word == "1234567"), "within a word");
+        assert_eq!(event().list("to", &["x".repeat(MAX_LIST + 1)]).detail.get("cut").unwrap(), "to: 1 of 1 left out");
+    }
+
+    #[test]
+    fn a_long_list_takes_several_events_and_none_is_too_long() {
+        let words: Vec<String> = (0..1000).map(|number| format!("{number:032}")).collect();
+        let events = event().detail("recipients", "1000").spread("to", &words);
+        let told: Vec<&str> = events.iter().flat_map(|event| event.detail.get("to").unwrap().split(' ')).collect();
+        assert_eq!(told, words);
+        let parts: Vec<&str> = events.iter().map(|event| event.detail.get("part").unwrap().as_str()).collect();
+        assert_eq!(parts, ["1/3", "2/3", "3/3"]);
+        for event in &events {
+            assert!(event.detail.get("to").unwrap().len() <= MAX_LIST && !event.detail.contains_key("cut"));
+            assert_eq!(event.detail.get("recipients").unwrap(), "1000");
+        }
+        for (words, told) in [(vec![], ""), (vec!["a".to_owned()], "a")] {
+            let events = event().spread("to", &words);
+            assert_eq!((events.len(), events[0].detail.get("to").unwrap().as_str()), (1, told));
+            assert!(!events[0].detail.contains_key("part"));
+        }
+    }
 
     #[test]
     fn codes_are_distinct() {

@@ -31,6 +31,8 @@ mod slots;
 mod tokens;
 mod view;
 mod who_read;
+#[cfg(test)]
+mod who_read_tests;
 
 #[cfg(test)]
 mod breaker_tests;

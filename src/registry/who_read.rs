@@ -41,6 +41,10 @@ pub struct Reading {
     pub bytes: u64,
 }
 
+/// So many records are held at a time while the places are sought, and the numbers of so many of each place while a page is filled.
+const PAGE: u32 = 100;
+const WINDOW: u32 = 1000;
+
 /// Where a message lies: mailbox, folder, UIDVALIDITY and UID.
 type Place = (String, String, String, u32);
 
@@ -58,10 +62,15 @@ impl<'a> Entry<'a> {
         let (uid, what) = (parts.next()?.parse().ok(), parts.next()?);
         Some(Self { uid, what, octets: parts.next()?.parse().ok()?, digests: parts.next()? })
     }
+
+    fn has(&self, digest: &str) -> bool {
+        self.digests.split('+').any(|one| one == digest)
+    }
 }
 
 impl Registry {
-    /// Who has read the message with this Message-ID, in the order of the audit log, `most` entries at most.
+    /// Who has read the message with this Message-ID, in the order of the audit log: `most` entries at most, and all that one record
+    /// tells in any case.
     pub async fn who_read(
         &self,
         message_id: &str,
@@ -71,39 +80,68 @@ impl Registry {
     ) -> Result<Vec<Reading>, RegistryError> {
         let id = canonical(message_id).ok_or(RegistryError::Invalid("that is no Message-ID"))?;
         let digest = hex(self.vault.digest(MESSAGE_ID, &id).get(..16).unwrap_or_default());
-        // Where it lies is told by any read of its header, also by one before `after_seq`.
-        let named = self.all_mentions(mailbox, &digest).await?;
-        let mut places = BTreeSet::new();
-        for record in &named {
-            for entry in entries(record).filter(|entry| entry.digests.split('+').any(|one| one == digest)) {
-                places.extend(place(record, &entry).filter(|_| places.len() < MAX_PLACES));
+        let mailbox = mailbox.map(MailboxId::as_str);
+        let places = self.places(mailbox, &digest).await?;
+        let (mut readings, mut after) = (Vec::new(), after_seq);
+        loop {
+            let (numbers, until) = self.mentioned(mailbox, (&digest, &places), after).await?;
+            for seq in numbers {
+                let Some(record) = self.audit.find(seq).await? else { continue };
+                let mut told = Vec::new();
+                self.readings(&record, &digest, &places, &mut told).await?;
+                // The next page begins behind a record, so this one ends with one.
+                if !readings.is_empty() && readings.len() + told.len() > most {
+                    return Ok(readings);
+                }
+                readings.extend(told);
+                if readings.len() >= most {
+                    return Ok(readings);
+                }
+            }
+            match until {
+                Some(until) => after = until,
+                None => return Ok(readings),
             }
         }
-        let mut records = named;
-        for (_, _, _, uid) in &places {
-            records.extend(self.all_mentions(mailbox, &format!("{uid}/")).await?);
-        }
-        records.sort_by_key(|record| record.seq);
-        records.dedup_by_key(|record| record.seq);
-        let mut readings = Vec::new();
-        for record in records.iter().filter(|record| record.seq > after_seq) {
-            if readings.len() >= most {
-                break;
-            }
-            self.readings(record, &digest, &places, &mut readings).await?;
-        }
-        readings.truncate(most);
-        Ok(readings)
     }
 
-    async fn all_mentions(&self, mailbox: Option<&MailboxId>, word: &str) -> Result<Vec<Record>, RegistryError> {
-        let (mut all, mut after) = (Vec::new(), 0);
+    /// Where the message lies: any read of its header tells it, also one before the page that is asked for.
+    async fn places(&self, mailbox: Option<&str>, digest: &str) -> Result<BTreeSet<Place>, RegistryError> {
+        let (mut places, mut after) = (BTreeSet::new(), 0);
         loop {
-            let page = self.audit.mentions(after, mailbox, word).await?;
-            let Some(last) = page.last() else { return Ok(all) };
+            let page = self.audit.mentions(after, mailbox, digest, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(places) };
             after = last.seq;
-            all.extend(page);
+            for record in &page {
+                for entry in entries(record).filter(|entry| entry.has(digest)) {
+                    places.extend(place(record, &entry).filter(|_| places.len() < MAX_PLACES));
+                }
+            }
         }
+    }
+
+    /// The numbers of the records after `after` that may tell of the message, in order: all up to the number that comes with them, or
+    /// all there are.
+    async fn mentioned(
+        &self,
+        mailbox: Option<&str>,
+        (digest, places): (&str, &BTreeSet<Place>),
+        after: i64,
+    ) -> Result<(BTreeSet<i64>, Option<i64>), RegistryError> {
+        let by_uid: BTreeSet<(&str, u32)> =
+            places.iter().map(|(mailbox, _, _, uid)| (mailbox.as_str(), *uid)).collect();
+        let by_uid = by_uid.into_iter().map(|(mailbox, uid)| (Some(mailbox), format!("{uid}/")));
+        let (mut numbers, mut until) = (BTreeSet::new(), None);
+        // A digest stands within a word too.
+        for (mailbox, start) in std::iter::once((mailbox, format!("%{digest}"))).chain(by_uid) {
+            let found = self.audit.mentioned(after, mailbox, &start, WINDOW).await?;
+            if found.len() >= usize::try_from(WINDOW).unwrap_or(usize::MAX) {
+                until = found.last().copied().into_iter().chain(until).min();
+            }
+            numbers.extend(found);
+        }
+        numbers.retain(|seq| until.is_none_or(|until| *seq <= until));
+        Ok((numbers, until))
     }
 
     /// What one record tells of the message.
@@ -133,11 +171,13 @@ impl Registry {
         };
         for entry in entries(record) {
             let is_here = place(record, &entry).is_some_and(|place| places.contains(&place));
-            if is_here || entry.digests.split('+').any(|one| one == digest) {
+            if is_here || entry.has(digest) {
                 out.push(reading(entry.uid, entry.what, entry.octets));
             }
         }
-        if detail("message_ids").split(' ').any(|one| one == digest) {
+        // Of a record that is spread over several, the first one tells it.
+        let is_first = record.detail.get("part").is_none_or(|part| part.starts_with("1/"));
+        if is_first && detail("message_ids").split(' ').any(|one| one == digest) {
             let what = match record.code.as_str() {
                 "messages.changed" => "added",
                 "message.submitted" if record.outcome == "success" => "sent",

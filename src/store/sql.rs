@@ -205,6 +205,9 @@ statements! {
     EVENT_MENTIONS = concat!("SELECT ", events!(), " FROM audit_events WHERE \
         code IN ('messages.read', 'messages.changed', 'message.submitted', 'message.indeterminate') AND seq > $1 \
         AND (CAST($2 AS TEXT) IS NULL OR mailbox_id = $2) AND detail LIKE $3 ORDER BY seq LIMIT $4");
+    EVENT_MENTIONED = "SELECT seq FROM audit_events WHERE \
+        code IN ('messages.read', 'messages.changed', 'message.submitted', 'message.indeterminate') AND seq > $1 \
+        AND (CAST($2 AS TEXT) IS NULL OR mailbox_id = $2) AND (detail LIKE $3 OR detail LIKE $4) ORDER BY seq LIMIT $5";
 
     CHECKPOINT_ADD = concat!("INSERT INTO audit_checkpoints (", checkpoints!(),
         ") VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING");

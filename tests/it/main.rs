@@ -78,5 +78,6 @@ mod token_request;
 mod tool_commands;
 mod two_nodes;
 mod upstream_trust;
+mod who_changed;
 mod who_read;
 mod wrong_input;

@@ -244,6 +244,18 @@ impl Gatekeeper {
         self.0.audit.record(event).await.map(drop).map_err(|error| not_written(&error))
     }
 
+    /// Records several events that tell one thing. Durable when this returns.
+    pub async fn record_all(&self, events: Vec<AuditEvent>) -> Result<(), Refusal> {
+        let mut begun = Vec::new();
+        for event in events {
+            begun.push(self.begin(event).await?);
+        }
+        for recording in begun {
+            self.durable(recording).await?;
+        }
+        Ok(())
+    }
+
     /// An event that names the session and all it stands on.
     pub fn session_event(&self, info: &SessionInfo, code: EventCode, outcome: Outcome) -> AuditEvent {
         AuditEvent::new(code, Actor::Client(info.client_id.clone()), outcome)

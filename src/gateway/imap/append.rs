@@ -80,7 +80,7 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     desk.gatekeeper.record(event.clone()).await?;
     desk.upstream.send(b"\r\n").await.map_err(|_| upstream_lost())?;
     desk.mid_command = false;
-    if relay::answer(desk, tag, &ours).await? { Ok(()) } else { desk.failed(event).await }
+    if relay::answer(desk, tag, &ours).await? { Ok(()) } else { desk.failed(vec![event]).await }
 }
 
 /// Reads past a literal that the tool sends without waiting, so that the next command is found where it starts.

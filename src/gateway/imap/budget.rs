@@ -87,7 +87,8 @@ impl Tally {
     fn add(&mut self, queued: u64) {
         if let Some(began_at) = self.began_at.take() {
             self.octets += queued - began_at;
-            self.messages += u64::from(self.asked == Some(Content::Body));
+            // A response with nothing but what only we asked for is not the tool's.
+            self.messages += u64::from(self.asked == Some(Content::Body) && queued > began_at);
         }
     }
 

@@ -1,5 +1,6 @@
 //! IMAP at the gateway: authenticate, then one command at a time: parse, decide, serialise anew, relay the answer.
 
+mod affected;
 mod append;
 mod auth;
 mod budget;

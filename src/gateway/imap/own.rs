@@ -9,7 +9,9 @@ use tokio::time::timeout;
 use crate::gateway::imap::relay::{self, MAX_LINE};
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, folder, upstream_lost};
+use crate::protocol::imap::found::{self, Found};
 use crate::protocol::imap::response::{self, Kind};
+use crate::protocol::imap::uid_set::UidSet;
 use crate::upstream::wire::Part;
 
 /// How long the upstream may think about one of them.
@@ -20,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) enum Fate {
     /// It is ours alone.
     Taken,
+    /// It is ours alone, and of a long line the rest is wanted too.
+    Read,
     /// It is the tool's.
     Shown,
 }
@@ -95,6 +99,13 @@ pub(super) async fn outcome(
             Kind::Bye => return Err(End::Gone),
             _ => match judge(desk, &line)? {
                 Fate::Taken => relay::stream(desk, line, false).await?,
+                Fate::Read => {
+                    let mut line = line;
+                    while !line.is_last {
+                        line = next(desk).await?;
+                        judge(desk, &line)?;
+                    }
+                }
                 Fate::Shown => Box::pin(relay::untagged(desk, line)).await?,
             },
         }
@@ -144,6 +155,55 @@ pub(super) async fn learn_uids(desk: &mut Desk) -> Result<(), End> {
     })
     .await
     .map(drop)
+}
+
+/// The UIDs of the messages that a search finds; `None` when the upstream does not tell them.
+pub(super) async fn search(desk: &mut Desk, keys: &str) -> Result<Option<UidSet>, End> {
+    let how = if desk.has("ESEARCH") { "RETURN (ALL) " } else { "" };
+    let ours = say(desk, &format!("UID SEARCH {how}{keys}")).await?;
+    let (mut found, mut is_told, mut is_within) = (Found::default(), false, false);
+    let tag = ours.clone();
+    let outcome = outcome(desk, &ours, |_, line| {
+        if let Some(uids) = folder::found(&line.bytes, &tag).filter(|_| line.is_last && !is_within) {
+            found.add_all(&uids);
+            is_told = true;
+            return Ok(Fate::Taken);
+        }
+        let head = line.bytes.get(..WORD.len()).filter(|head| !is_within && head.eq_ignore_ascii_case(WORD));
+        if head.is_none() && !is_within {
+            return Ok(Fate::Shown);
+        }
+        found.part(line.bytes.get(head.map_or(0, <[u8]>::len)..).unwrap_or_default());
+        if line.is_last {
+            found.line_end();
+        }
+        (is_told, is_within) = (true, !line.is_last);
+        Ok(Fate::Read)
+    })
+    .await?;
+    Ok(found.finish().filter(|_| is_told && outcome.is_ok()))
+}
+
+const WORD: &[u8] = b"* SEARCH";
+
+/// The UIDs of the messages with these numbers; `None` when the upstream does not tell them. By a FETCH, since that alone moves no
+/// numbers (RFC 3501 section 7.4.1): the tool's next command means the same messages.
+pub(super) async fn fetch_uids(desk: &mut Desk, numbers: &str) -> Result<Option<UidSet>, End> {
+    let ours = say(desk, &format!("FETCH {numbers} (UID)")).await?;
+    let mut uids = Found::default();
+    let outcome = outcome(desk, &ours, |_, line| {
+        if let Some(uid) = found::only_uid(&line.bytes).filter(|_| line.is_last) {
+            uids.add(uid);
+            return Ok(Fate::Taken);
+        }
+        // Were it shown, the tool's command would go to other messages than it means.
+        if response::kind(&line.bytes) == Kind::Vanished || found::is_expunge(&line.bytes) {
+            return Err(upstream_lost());
+        }
+        Ok(Fate::Shown)
+    })
+    .await?;
+    Ok(uids.finish().filter(|uids| outcome.is_ok() && !uids.is_empty()))
 }
 
 /// The next line, or part of a long one.

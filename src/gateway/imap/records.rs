@@ -1,32 +1,44 @@
 //! What a session does to mail, recorded. A change is durable before the upstream hears of it; what is read waits for a record of many,
 //! a second at most.
 
-use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::command::{CommandBody, StoreModifier};
 use imap_codec::imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName};
+use imap_codec::imap_types::flag::StoreType;
 use imap_codec::imap_types::mailbox::Mailbox;
-use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
 
 use crate::domain::event::{AuditEvent, EventCode, Outcome};
-use crate::gateway::imap::End;
 use crate::gateway::imap::session::Desk;
+use crate::gateway::imap::{End, affected};
 use crate::protocol::imap::command::{mailbox_name, name};
+use crate::protocol::imap::content;
+use crate::protocol::imap::veil::Hidden;
 
 impl Desk {
-    /// Records a command that changes something, durably, and takes note of others. Gives the record.
-    pub(super) async fn note(&mut self, body: &CommandBody<'_>) -> Result<Option<AuditEvent>, End> {
+    /// Records a command that changes something, durably, and takes note of others. Gives the record, which may be several events.
+    pub(super) async fn note(&mut self, body: &CommandBody<'_>) -> Result<Vec<AuditEvent>, End> {
         if matches!(body, CommandBody::Search { .. } | CommandBody::Sort { .. } | CommandBody::Thread { .. }) {
             self.reads.searched();
         }
-        let event = self.event_of(body);
-        if let Some(event) = &event {
-            self.gatekeeper.record(event.clone()).await?;
+        let events = if let Some(event) = self.message_event(body) {
+            self.with_uids(event, body).await?
+        } else {
+            self.folder_event(body).into_iter().collect()
+        };
+        for event in &events {
+            self.begin(event.clone()).await?;
         }
-        Ok(event)
+        if !events.is_empty() {
+            self.durable().await?;
+        }
+        Ok(events)
     }
 
     /// The upstream refused what was recorded.
-    pub(super) async fn failed(&mut self, event: AuditEvent) -> Result<(), End> {
-        self.begin(AuditEvent { outcome: Outcome::Failure, ..event }).await
+    pub(super) async fn failed(&mut self, events: Vec<AuditEvent>) -> Result<(), End> {
+        for event in events {
+            self.begin(AuditEvent { outcome: Outcome::Failure, ..event }).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn begin(&mut self, event: AuditEvent) -> Result<(), End> {
@@ -35,34 +47,57 @@ impl Desk {
         Ok(())
     }
 
-    fn event_of(&self, body: &CommandBody<'_>) -> Option<AuditEvent> {
-        let event = |code| {
-            let event = self.gatekeeper.session_event(&self.session.info, code, Outcome::Success);
-            event.detail("command", name(body))
-        };
-        let here = |event: AuditEvent| self.reads.with_validity(event.detail("folder", self.reads.folder()));
-        let on = |set: &SequenceSet, uid: bool| {
-            here(event(EventCode::MessagesChanged)).detail(if uid { "uids" } else { "sequence" }, numbers(set))
-        };
+    fn event(&self, code: EventCode, body: &CommandBody<'_>) -> AuditEvent {
+        let event = self.gatekeeper.session_event(&self.session.info, code, Outcome::Success);
+        event.detail("command", name(body))
+    }
+
+    /// The record of a command that changes folders.
+    fn folder_event(&self, body: &CommandBody<'_>) -> Option<AuditEvent> {
+        let event = || self.event(EventCode::FolderChanged, body);
         match body {
-            CommandBody::Store { sequence_set, uid, .. } => Some(on(sequence_set, *uid)),
-            CommandBody::Copy { sequence_set, mailbox, uid } | CommandBody::Move { sequence_set, mailbox, uid } => {
-                Some(on(sequence_set, *uid).detail("target", folder(mailbox)))
-            }
-            CommandBody::ExpungeUid { sequence_set } => Some(on(sequence_set, true)),
-            CommandBody::Expunge => Some(here(event(EventCode::MessagesChanged))),
-            CommandBody::Close if self.state.is_read_write => Some(here(event(EventCode::MessagesChanged))),
             CommandBody::Create { mailbox }
             | CommandBody::Delete { mailbox }
             | CommandBody::Subscribe { mailbox }
-            | CommandBody::Unsubscribe { mailbox } => {
-                Some(event(EventCode::FolderChanged).detail("folder", folder(mailbox)))
-            }
+            | CommandBody::Unsubscribe { mailbox } => Some(event().detail("folder", folder(mailbox))),
             CommandBody::Rename { from, to } => {
-                Some(event(EventCode::FolderChanged).detail("folder", folder(from)).detail("target", folder(to)))
+                Some(event().detail("folder", folder(from)).detail("target", folder(to)))
             }
             _ => None,
         }
+    }
+
+    /// The record of a command that changes messages of the open folder, but for which ones.
+    fn message_event(&self, body: &CommandBody<'_>) -> Option<AuditEvent> {
+        let event = || {
+            let event = self.event(EventCode::MessagesChanged, body).detail("folder", self.reads.folder());
+            self.reads.with_validity(event)
+        };
+        match body {
+            CommandBody::Store { kind, flags, modifiers, .. } => {
+                let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+                let event = event().detail("kind", kind_of(*kind)).list("flags", &flags);
+                Some(modifiers.iter().fold(event, |event, modifier| match modifier {
+                    StoreModifier::UnchangedSince(modseq) => event.detail("unchanged_since", modseq.to_string()),
+                }))
+            }
+            CommandBody::Copy { mailbox, .. } | CommandBody::Move { mailbox, .. } => {
+                Some(event().detail("target", folder(mailbox)))
+            }
+            CommandBody::ExpungeUid { .. } | CommandBody::Expunge => Some(event()),
+            CommandBody::Close if self.state.is_read_write => Some(event()),
+            _ => None,
+        }
+    }
+
+    /// Adds which ones.
+    async fn with_uids(&mut self, event: AuditEvent, body: &CommandBody<'_>) -> Result<Vec<AuditEvent>, End> {
+        let numbers = affected::numbers_of(body);
+        Ok(match (affected::uids(self, body).await?, numbers) {
+            (Some(uids), _) => event.spread("uids", &uids),
+            (None, Some(numbers)) => event.detail("uids", "unknown").spread("sequence", &numbers),
+            (None, None) => vec![event.detail("uids", "unknown")],
+        })
     }
 
     /// The record of a message that is added.
@@ -76,32 +111,30 @@ impl Desk {
             .list("message_ids", &digests)
     }
 
-    /// Takes note of a FETCH of content, and has it tell UIDs, which are recorded; the tool does not see them unless it asked for them.
-    pub(super) fn ask_for_uids(&mut self, body: &mut CommandBody<'static>) {
-        (self.reads.hides_uid, self.reads.asks_content) = (false, false);
+    /// Takes note of a FETCH of content, and has it tell the UIDs and Message-IDs, which are recorded; the tool does not see them unless it asked for them.
+    pub(super) fn ask_for_more(&mut self, body: &mut CommandBody<'static>) {
+        (self.reads.hidden, self.reads.asks_content) = (Hidden::default(), false);
         let CommandBody::Fetch {
             macro_or_item_names: MacroOrMessageDataItemNames::MessageDataItemNames(items),
-            uid,
+            uid: is_by_uid,
             ..
         } = body
         else {
             return;
         };
-        let is_content = |item: &MessageDataItemName<'_>| {
-            matches!(
-                item,
-                MessageDataItemName::BodyExt { .. }
-                    | MessageDataItemName::Binary { .. }
-                    | MessageDataItemName::Rfc822
-                    | MessageDataItemName::Rfc822Header
-                    | MessageDataItemName::Rfc822Text
-            )
-        };
-        self.reads.asks_content = items.iter().any(is_content);
-        if self.reads.asks_content && !*uid && !items.contains(&MessageDataItemName::Uid) {
+        if !items.iter().any(content::is_content) {
+            return;
+        }
+        self.reads.asks_content = true;
+        if !*is_by_uid && !items.contains(&MessageDataItemName::Uid) {
             items.push(MessageDataItemName::Uid);
             // Where QRESYNC is on, a tool keeps its messages by UID and gets them unasked anyway.
-            self.reads.hides_uid = !self.enabled.qresync;
+            self.reads.hidden.uid = !self.enabled.qresync;
+        }
+        // The header itself: an ENVELOPE tells one id of several, in a form of the upstream's own.
+        if !items.iter().any(content::tells_message_id) {
+            items.extend(content::message_id());
+            self.reads.hidden.message_id = true;
         }
     }
 
@@ -150,15 +183,10 @@ fn folder(mailbox: &Mailbox<'_>) -> String {
     mailbox_name(mailbox).unwrap_or_else(|| "?".to_owned())
 }
 
-/// A set of numbers as it was asked for.
-fn numbers(set: &SequenceSet) -> String {
-    let one = |number: &SeqOrUid| match number {
-        SeqOrUid::Value(number) => number.to_string(),
-        SeqOrUid::Asterisk => "*".to_owned(),
-    };
-    let parts = set.0.as_ref().iter().map(|part| match part {
-        Sequence::Single(number) => one(number),
-        Sequence::Range(from, to) => format!("{}:{}", one(from), one(to)),
-    });
-    parts.collect::<Vec<_>>().join(",")
+fn kind_of(kind: StoreType) -> &'static str {
+    match kind {
+        StoreType::Replace => "FLAGS",
+        StoreType::Add => "+FLAGS",
+        StoreType::Remove => "-FLAGS",
+    }
 }

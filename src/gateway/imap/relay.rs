@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use crate::domain::folder::FolderPath;
 use crate::gateway::imap::session::Desk;
 use crate::gateway::imap::{End, budget, enable, upstream_lost};
-use crate::protocol::imap::framing::Pieces;
+use crate::protocol::imap::framing::{BadLiteral, Literal, Pieces};
 use crate::protocol::imap::mutf7;
 use crate::protocol::imap::response::{self, Kind};
 use crate::upstream::PATIENCE;
@@ -17,6 +17,9 @@ pub(super) const MAX_LINE: usize = 64 * 1024;
 const MAX_LISTED: usize = 16 * 1024;
 /// Enough of a line's end to see a literal announced.
 const LITERAL_ROOM: usize = 16;
+
+/// The literal that a line announces at its end.
+type Announced = Result<Option<Literal>, BadLiteral>;
 
 /// Relays until the tagged answer to `ours`, which the tool gets under its own `tag`. Gives whether it was OK.
 pub(super) async fn answer(desk: &mut Desk, tag: &str, ours: &str) -> Result<bool, End> {
@@ -68,7 +71,7 @@ async fn text_to_end(desk: &mut Desk, is_whole: bool) -> Result<(), End> {
     }
     desk.mid_response = true;
     let rest = next(desk).await?;
-    pass(desk, rest, true).await?;
+    let _ = pass(desk, rest, true).await?;
     desk.mid_response = false;
     Ok(())
 }
@@ -175,13 +178,12 @@ pub(super) async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Resul
         desk.reads.begin(&line.bytes);
     }
     loop {
-        let end = pass(desk, line, is_shown).await?;
-        let Some(literal) = response::literal_at_end(&end).map_err(|_| upstream_lost())? else {
+        let Some(literal) = pass(desk, line, is_shown).await?.map_err(|_| upstream_lost())? else {
             desk.mid_response = false;
             desk.reads.end();
             return if desk.reads.is_full() { desk.record_reads().await } else { Ok(()) };
         };
-        desk.reads.literal();
+        let is_shown_too = desk.reads.literal();
         let mut rest = literal.length;
         while rest > 0 {
             if desk.upstream.buffered().is_empty() {
@@ -191,7 +193,9 @@ pub(super) async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Resul
             rest -= chunk.len() as u64;
             if is_shown {
                 desk.reads.chunk(chunk);
-                desk.client.queue(chunk).await?;
+                if is_shown_too {
+                    desk.client.queue(chunk).await?;
+                }
             }
         }
         desk.reads.literal_end();
@@ -199,21 +203,23 @@ pub(super) async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Resul
     }
 }
 
-/// Passes a line on to its end, however long it is, or throws it away. Gives its last octets.
-async fn pass(desk: &mut Desk, part: Part, is_shown: bool) -> Result<Vec<u8>, End> {
+/// Passes a line on to its end, however long it is, or throws it away. Gives the literal that its last octets announce.
+async fn pass(desk: &mut Desk, part: Part, is_shown: bool) -> Result<Announced, End> {
     let (mut part, mut end) = (part, Vec::new());
     loop {
+        end.extend_from_slice(part.bytes.get(part.bytes.len().saturating_sub(LITERAL_ROOM)..).unwrap_or_default());
+        end.drain(..end.len().saturating_sub(LITERAL_ROOM));
         if is_shown {
             desk.reads.part(&mut part.bytes);
             desk.client.queue(&part.bytes).await?;
         }
-        end.extend_from_slice(part.bytes.get(part.bytes.len().saturating_sub(LITERAL_ROOM)..).unwrap_or_default());
-        end.drain(..end.len().saturating_sub(LITERAL_ROOM));
         if part.is_last {
-            if is_shown {
+            let announced = response::literal_at_end(&end);
+            if is_shown && let Some(rest) = desk.reads.line_end(matches!(announced, Ok(Some(_)))) {
+                desk.client.queue(&rest).await?;
                 desk.client.queue(b"\r\n").await?;
             }
-            return Ok(end);
+            return Ok(announced);
         }
         part = next(desk).await?;
     }

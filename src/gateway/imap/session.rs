@@ -24,6 +24,7 @@ use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
 use crate::protocol::imap::framing;
 use crate::protocol::imap::request::Request;
+use crate::protocol::imap::veil::Hidden;
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
@@ -297,7 +298,7 @@ impl Desk {
             CommandBody::Select { mailbox, .. } | CommandBody::Examine { mailbox, .. } => {
                 self.leave(Some(mailbox)).await?;
             }
-            body => self.ask_for_uids(body),
+            body => self.ask_for_more(body),
         }
         let ours = self.tag();
         let fragments = request.serialise(&ours).ok_or_else(upstream_lost)?;
@@ -305,7 +306,7 @@ impl Desk {
         let is_heard = self.send_upstream(tag, &ours, fragments).await?;
         let is_ok = is_heard && relay::answer(self, tag, &ours).await?;
         self.under_way = None;
-        (self.reads.hides_uid, self.reads.asks_content) = (false, false);
+        (self.reads.hidden, self.reads.asks_content) = (Hidden::default(), false);
         // A SELECT that failed, at its literal too, leaves nothing selected for the tool, whatever the upstream has.
         if (opened.is_some() && !is_ok) || (closes && is_ok) {
             self.is_selected = false;
@@ -315,10 +316,7 @@ impl Desk {
             self.leave(None).await?;
         }
         self.wake.has_folder &= !(closes && is_ok);
-        match noted {
-            Some(event) if !is_ok => self.failed(event).await,
-            _ => Ok(()),
-        }
+        if is_ok { Ok(()) } else { self.failed(noted).await }
     }
 
     /// Sends a whole command. `false` when the upstream refused it before its end; the tool has had its answer then.

@@ -124,14 +124,14 @@ async fn send(desk: &mut Desk, header: &Header, is_over: bool, size: u64) -> Res
     }
     let told = std::mem::take(&mut desk.told);
     let digests: Vec<String> = canonical(&message_id).iter().map(|id| desk.gatekeeper.message_digest(id)).collect();
-    let event = desk
+    let events = desk
         .gatekeeper
         .session_event(&desk.session.info, EventCode::MessageSubmitted, Outcome::Success)
         .list("message_ids", &digests)
-        .list("to", &told)
         .detail("recipients", recipients.to_string())
-        .detail("bytes", size.to_string());
-    Ok(Some(Handover::begin(desk.gatekeeper.clone(), upstream, event)))
+        .detail("bytes", size.to_string())
+        .spread("to", &told);
+    Ok(Some(Handover::begin(desk.gatekeeper.clone(), upstream, events)))
 }
 
 /// Passes on what comes after the header; gives the size of the whole message, or `None` as soon as it is too big.

@@ -21,7 +21,8 @@ const UNKNOWN: &str = "451 4.4.2 no answer from the mail server; whether it took
 /// A message whose end is under way.
 pub(super) struct Handover {
     done: Pin<Box<dyn Future<Output = Handed> + Send>>,
-    event: AuditEvent,
+    /// Its record, which may be several events.
+    events: Vec<AuditEvent>,
 }
 
 /// What became of it.
@@ -35,11 +36,11 @@ enum Handed {
 }
 
 impl Handover {
-    /// Of the message that `upstream` has all but the final dot of. `event` is durable before the dot that makes it happen.
-    pub(super) fn begin(gatekeeper: Gatekeeper, mut upstream: Connection, event: AuditEvent) -> Self {
-        let record = event.clone();
+    /// Of the message that `upstream` has all but the final dot of. `events` are durable before the dot that makes it happen.
+    pub(super) fn begin(gatekeeper: Gatekeeper, mut upstream: Connection, events: Vec<AuditEvent>) -> Self {
+        let record = events.clone();
         let done = Box::pin(async move {
-            if let Err(refusal) = gatekeeper.record(record).await {
+            if let Err(refusal) = gatekeeper.record_all(record).await {
                 return Handed::Unrecorded(refusal);
             }
             if upstream.wire.send(b".\r\n").await.is_err() {
@@ -50,12 +51,17 @@ impl Handover {
                 Err(_) => Handed::Unknown,
             }
         });
-        Self { done, event }
+        Self { done, events }
     }
 
     /// The record of a message of which nobody knows whether it was delivered.
-    fn indeterminate(&self) -> AuditEvent {
-        AuditEvent { code: EventCode::MessageIndeterminate, outcome: Outcome::Failure, ..self.event.clone() }
+    fn indeterminate(&self) -> Vec<AuditEvent> {
+        let lost = |event: &AuditEvent| AuditEvent {
+            code: EventCode::MessageIndeterminate,
+            outcome: Outcome::Failure,
+            ..event.clone()
+        };
+        self.events.iter().map(lost).collect()
     }
 }
 
@@ -63,7 +69,7 @@ impl Handover {
 pub(super) async fn conclude(desk: &mut Desk) -> Result<(), End> {
     let Some(handover) = &mut desk.handover else { return Ok(()) };
     let handed = handover.done.as_mut().await;
-    let (indeterminate, event) = (handover.indeterminate(), handover.event.clone());
+    let (indeterminate, events) = (handover.indeterminate(), std::mem::take(&mut handover.events));
     desk.handover = None;
     let gatekeeper = desk.gatekeeper.clone();
     match handed {
@@ -79,13 +85,13 @@ pub(super) async fn conclude(desk: &mut Desk) -> Result<(), End> {
             desk.upstream = Some(upstream);
             gatekeeper.put_back(&mut desk.session, Budgeted::MessagesSent, 1).await;
             // Recorded that it was refused; the tool must not wait for the record.
-            let refused = AuditEvent { outcome: Outcome::Failure, ..event }.detail("reply", code.to_string());
-            let _ = gatekeeper.record(refused).await;
+            let refused = |event| AuditEvent { outcome: Outcome::Failure, ..event }.detail("reply", code.to_string());
+            let _ = gatekeeper.record_all(events.into_iter().map(refused).collect()).await;
             let text = format!("{code} {}.0.0 the mail server behind this mailbox refused the message", code / 100);
             desk.answer(&text).await
         }
         Handed::Answered(..) | Handed::Unknown => {
-            let _ = gatekeeper.record(indeterminate).await;
+            let _ = gatekeeper.record_all(indeterminate).await;
             desk.answer(UNKNOWN).await
         }
     }
@@ -103,7 +109,7 @@ pub(super) async fn finish(desk: &mut Desk) {
     if let Some(handover) = desk.handover.take() {
         let indeterminate = handover.indeterminate();
         drop(handover);
-        let _ = desk.gatekeeper.record(indeterminate).await;
+        let _ = desk.gatekeeper.record_all(indeterminate).await;
         desk.client.gather(format!("{UNKNOWN}\r\n").as_bytes());
     }
 }

@@ -21,7 +21,8 @@ pub(super) struct Asked {
     mailbox: Option<String>,
     /// Only events after this number.
     after: Option<i64>,
-    /// At most so many, 1 to 1000; 100 when absent.
+    /// At most so many, 1 to 1000; 100 when absent. What one event tells is never divided: it may be more. The next page comes after the
+    /// last event's number.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }

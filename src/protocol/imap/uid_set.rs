@@ -20,7 +20,7 @@ impl UidSet {
     }
 
     /// The UIDs of ranges in any order.
-    fn of(mut ranges: Vec<(u32, u32)>) -> Self {
+    pub fn of(mut ranges: Vec<(u32, u32)>) -> Self {
         ranges.sort_unstable();
         let mut set = Self::default();
         for (first, last) in ranges {
@@ -64,6 +64,34 @@ impl UidSet {
             rest -= u32::try_from(count((first, last))).ok()?;
         }
         None
+    }
+
+    /// The UIDs at these places, counted from 1 as messages are. `None` when there are not so many.
+    pub fn at(&self, places: &Self) -> Option<Self> {
+        let (mut found, mut before) = (Vec::new(), 0);
+        let mut ranges = self.0.iter().copied().peekable();
+        for &(first, last) in &places.0 {
+            let (mut next, last) = (u64::from(first), u64::from(last));
+            while next <= last {
+                let range = *ranges.peek()?;
+                let end = before + count(range);
+                if next > end {
+                    before = end;
+                    ranges.next();
+                    continue;
+                }
+                let to = last.min(end);
+                let uid = |place: u64| u32::try_from(u64::from(range.0) + place - before - 1).ok();
+                found.push((uid(next)?, uid(to)?));
+                next = to + 1;
+            }
+        }
+        Some(Self::of(found))
+    }
+
+    /// Its ranges in order: they are what a set costs.
+    pub fn ranges(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.0.iter().copied()
     }
 
     /// What is in this set and not in `other`.
@@ -194,6 +222,11 @@ mod tests {
     fn places_are_counted_from_one_and_lost_ones_told_from_the_end() {
         let mut known = set("5:7,20,30:31");
         assert_eq!(known.places_without(&set("6,30,90")).collect::<Vec<_>>(), [6, 4, 3, 1]);
+        let at = |places: &str| known.at(&set(places)).map(|uids| uids.to_string());
+        assert_eq!(at("1,3:5").as_deref(), Some("5,7,20,30"));
+        assert_eq!((at("6").as_deref(), at("1:6").as_deref()), (Some("31"), Some("5:7,20,30:31")));
+        assert_eq!((at("7"), at("6:7"), UidSet::default().at(&set("1"))), (None, None, None));
+        assert_eq!(known.at(&UidSet::default()), Some(UidSet::default()));
         assert_eq!((known.take(4), known.take(6), known.take(0)), (Some(20), None, None));
         assert_eq!((known.take(2), known.to_string()), (Some(6), "5,7,30:31".to_owned()));
         assert_eq!(set("1:4,9,11").texts(6), ["1:4,9", "11"]);
@@ -214,6 +247,8 @@ mod tests {
             let gone: BTreeSet<u32> = known.difference(&others).copied().collect();
             prop_assert_eq!(ours.minus(&theirs), of(&gone));
             let list: Vec<u32> = known.iter().copied().collect();
+            let at: Option<BTreeSet<u32>> = others.iter().map(|place| list.get(*place as usize - 1).copied()).collect();
+            prop_assert_eq!(ours.at(&theirs), at.map(|uids| of(&uids)));
             let mut places: Vec<u64> = (1..).zip(&list).filter(|(_, uid)| gone.contains(uid)).map(|(place, _)| place).collect();
             places.reverse();
             prop_assert_eq!(ours.places_without(&theirs).collect::<Vec<_>>(), places);

@@ -2,6 +2,7 @@
 
 use mailwarden::protocol::imap::fetch::{FetchScan, Shown};
 use mailwarden::protocol::imap::uid_set::UidSet;
+use mailwarden::protocol::imap::veil::Hidden;
 use mailwarden::protocol::message_id::{HeaderScan, canonical};
 
 /// Most messages that are looked at one by one.
@@ -31,21 +32,40 @@ pub(super) fn uid_set(data: &[u8]) {
     }
 }
 
-/// A FETCH response, in parts that end anywhere: what is found lies where it is said to.
+/// A FETCH response, in parts that end anywhere: what is found lies where it is said to, a tool gets all of it where nothing is hidden,
+/// and the same whatever the parts are.
 pub(super) fn fetch(data: &[u8]) {
     let _ = FetchScan::number(data);
-    for size in [data.len().max(1), 7, 1] {
-        let mut scan = FetchScan::default();
-        for part in data.chunks(size) {
-            for shown in scan.part(part) {
-                let (Shown::Uid(_, at) | Shown::Quoted(_, at)) = &shown;
-                assert!(part.get(at.clone()).is_some(), "it lies in the part");
-            }
-            if part.ends_with(b"}") {
-                let _ = (scan.literal(), scan.is_structure());
-            }
+    for hidden in [Hidden::default(), Hidden { uid: true, message_id: true }] {
+        let whole = fetched(data, hidden, data.len().max(1));
+        assert!(hidden != Hidden::default() || whole.as_deref() == Some(data), "nothing was to be hidden");
+        for size in [7, 1] {
+            assert_eq!(fetched(data, hidden, size), whole, "cut into parts of {size}");
         }
     }
+}
+
+/// What a tool gets of one line of a response; `None`: nothing, not even the end of the line.
+fn fetched(data: &[u8], hidden: Hidden, size: usize) -> Option<Vec<u8>> {
+    let (mut scan, mut left) = (FetchScan::hiding(hidden), Vec::new());
+    for part in data.chunks(size) {
+        let (shown, rest) = scan.part(part);
+        for one in shown {
+            if let Shown::Octets(at) = one {
+                assert!(part.get(at).is_some(), "it lies in the part");
+            }
+        }
+        left.extend(rest.unwrap_or_else(|| part.to_vec()));
+    }
+    let has_literal = data.ends_with(b"}");
+    let end = scan.line_end(has_literal);
+    assert_eq!(end.is_none() && has_literal, scan.is_ours() && has_literal, "a literal comes where it is announced");
+    if has_literal {
+        let (content, _) = (scan.literal(), scan.is_structure());
+        assert!(!content.is_some_and(|content| content.is_ours) || scan.is_ours());
+    }
+    left.extend(end?);
+    Some(left)
 }
 
 /// A message: its ids are found however it is cut.

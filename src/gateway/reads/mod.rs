@@ -5,18 +5,26 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::audit::Recording;
-use crate::domain::event::{AuditEvent, EventCode, Outcome};
+use crate::domain::event::{AuditEvent, EventCode, MAX_LIST, Outcome};
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
-use crate::protocol::imap::fetch::{Content, FetchScan, Shown};
+use crate::protocol::imap::content::Content;
+use crate::protocol::imap::fetch::{FetchScan, Shown};
 use crate::protocol::imap::uid_set::UidSet;
+use crate::protocol::imap::veil::Hidden;
 use crate::protocol::message_id::HeaderScan;
 
 /// How long what was delivered may wait for its record. It is what a crash of ours can lose: a tool that reads one message after the
 /// other would wait for the disk after each otherwise.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// So many messages stand in one record.
+/// So many messages stand in one record, where their entries are not too long for it.
 const PER_RECORD: usize = 200;
+
+/// The Message-IDs of so many octets wait for their record.
+const MAX_HELD: usize = 256 * 1024;
+
+/// So many Message-IDs stand in one entry; who puts in more hides nothing by it but himself.
+const MAX_IDS: usize = 8;
 
 /// What was delivered of one message.
 #[derive(Debug, Default)]
@@ -34,15 +42,19 @@ struct Read {
 pub(in crate::gateway) struct Reads {
     folder: String,
     uid_validity: Option<u32>,
-    /// Whether we asked for UIDs that the tool did not ask for.
-    pub(in crate::gateway) hides_uid: bool,
+    /// What we asked for and the tool did not.
+    pub(in crate::gateway) hidden: Hidden,
     /// Whether the command that runs asked for content.
     pub(in crate::gateway) asks_content: bool,
     scan: FetchScan,
-    is_in_content: bool,
+    /// The content whose octets pass by.
+    content: Option<Content>,
     header: Option<HeaderScan>,
     now: Option<Read>,
     done: Vec<Read>,
+    /// How long their entries are together, and their Message-IDs.
+    octets: usize,
+    held: usize,
     /// When what is done has to be recorded.
     due: Option<Instant>,
     listed: u64,
@@ -82,15 +94,14 @@ impl Reads {
 
     /// A response that the tool gets begins with `line`.
     pub(in crate::gateway) fn begin(&mut self, line: &[u8]) {
-        self.scan = FetchScan::default();
+        self.scan = FetchScan::hiding(self.hidden);
         self.now = FetchScan::number(line).map(|number| Read { number, ..Read::default() });
     }
 
     /// A message's content begins, or its header's, that is delivered without a FETCH response around it.
     pub(in crate::gateway) fn message(&mut self, uid: u32, is_body: bool) {
-        self.now = Some(Read { uid: Some(uid), is_content: true, is_body, ..Read::default() });
-        self.is_in_content = true;
-        self.header = Some(HeaderScan::default());
+        self.now = Some(Read { uid: Some(uid), ..Read::default() });
+        self.enter(Content { is_body, has_header: true, is_ours: false });
     }
 
     /// So many messages were shown in a list.
@@ -98,60 +109,62 @@ impl Reads {
         self.listed += count as u64;
     }
 
-    /// A part of the response's line passes by. A UID that only we asked for is taken out.
+    /// A part of the response's line passes by. What only we asked for is taken out.
     pub(in crate::gateway) fn part(&mut self, bytes: &mut Vec<u8>) {
-        let Some(now) = &mut self.now else { return };
-        let mut cut = None;
-        for shown in self.scan.part(bytes) {
-            match shown {
-                Shown::Uid(uid, at) => {
-                    now.uid = Some(uid);
-                    cut = Some(at);
-                }
-                Shown::Quoted(content, at) => {
-                    let text = bytes.get(at).unwrap_or_default();
-                    now.add(content, text.len() as u64);
-                    if content.has_header {
-                        let mut header = HeaderScan::default();
-                        header.feed(text);
-                        now.ids.extend(header.finish());
-                    }
-                }
-            }
-        }
-        if let Some(at) = cut.filter(|_| self.hides_uid) {
-            let (mut from, mut to) = (at.start, at.end);
-            if bytes.get(to) == Some(&b' ') {
-                to += 1;
-            } else if from > 0 && bytes.get(from - 1) == Some(&b' ') {
-                from -= 1;
-            }
-            bytes.drain(from..to);
-        }
-    }
-
-    /// A literal follows.
-    pub(in crate::gateway) fn literal(&mut self) {
-        let Some(now) = &mut self.now else { return };
-        let content = self.scan.literal().or_else(|| {
-            // Where content was asked for, what cannot be told from it counts as that.
-            let is_doubtful = self.asks_content && !self.scan.is_structure();
-            is_doubtful.then_some(Content { is_body: true, has_header: false })
-        });
-        if let Some(content) = content {
-            now.add(content, 0);
-            self.is_in_content = true;
-            self.header = content.has_header.then(HeaderScan::default);
-        }
-    }
-
-    /// Octets of the literal pass by.
-    pub(in crate::gateway) fn chunk(&mut self, bytes: &[u8]) {
-        let Some(now) = &mut self.now else { return };
-        if !self.is_in_content {
+        if self.now.is_none() {
             return;
         }
-        now.octets += bytes.len() as u64;
+        let (all, left) = self.scan.part(bytes);
+        for shown in all {
+            match shown {
+                Shown::Uid(uid) => self.now.iter_mut().for_each(|now| now.uid = Some(uid)),
+                Shown::Quote(content) => self.enter(content),
+                Shown::Octets(at) => self.chunk(bytes.get(at).unwrap_or_default()),
+                Shown::QuoteEnd => self.literal_end(),
+            }
+        }
+        if let Some(left) = left {
+            *bytes = left;
+        }
+    }
+
+    /// The line is over, and a literal follows or does not. Says what the tool still has to get of it; `None`: nothing, not even its
+    /// end.
+    pub(in crate::gateway) fn line_end(&mut self, has_literal: bool) -> Option<Vec<u8>> {
+        if self.now.is_none() { Some(Vec::new()) } else { self.scan.line_end(has_literal) }
+    }
+
+    /// A literal follows. Says whether the tool gets it.
+    pub(in crate::gateway) fn literal(&mut self) -> bool {
+        if self.now.is_none() {
+            return true;
+        }
+        let content = self.scan.literal().or_else(|| {
+            // Where content was asked for, what cannot be told from it counts as that.
+            let is_doubtful = self.asks_content && !self.scan.is_structure() && !self.scan.is_ours();
+            is_doubtful.then_some(Content { is_body: true, has_header: false, is_ours: false })
+        });
+        if let Some(content) = content {
+            self.enter(content);
+        }
+        !self.scan.is_ours()
+    }
+
+    fn enter(&mut self, content: Content) {
+        if let Some(now) = self.now.as_mut().filter(|_| !content.is_ours) {
+            now.is_content = true;
+            now.is_body |= content.is_body;
+        }
+        self.content = Some(content);
+        self.header = content.has_header.then(HeaderScan::default);
+    }
+
+    /// Octets of the content pass by.
+    pub(in crate::gateway) fn chunk(&mut self, bytes: &[u8]) {
+        let (Some(now), Some(content)) = (&mut self.now, self.content) else { return };
+        if !content.is_ours {
+            now.octets += bytes.len() as u64;
+        }
         if let Some(header) = &mut self.header
             && !header.is_over()
         {
@@ -159,11 +172,15 @@ impl Reads {
         }
     }
 
-    /// The literal is over.
+    /// The content is over.
     pub(in crate::gateway) fn literal_end(&mut self) {
-        self.is_in_content = false;
+        self.content = None;
         if let (Some(now), Some(header)) = (&mut self.now, self.header.take()) {
-            now.ids.extend(header.finish());
+            for id in header.finish() {
+                if now.ids.len() < MAX_IDS && !now.ids.contains(&id) {
+                    now.ids.push(id);
+                }
+            }
         }
     }
 
@@ -173,6 +190,8 @@ impl Reads {
         if let Some(now) = self.now.take() {
             self.listed += 1;
             if now.is_content {
+                self.octets += now.octets_of_entry();
+                self.held += now.ids.iter().map(String::len).sum::<usize>();
                 self.done.push(now);
                 self.due.get_or_insert_with(|| Instant::now() + MAX_WAIT);
             }
@@ -191,7 +210,8 @@ impl Reads {
 
     /// Whether there is enough for a record.
     pub(in crate::gateway) fn is_full(&self) -> bool {
-        self.done.len() >= PER_RECORD
+        let longest = Read { ids: vec![String::new(); MAX_IDS], ..Read::default() }.octets_of_entry();
+        self.done.len() >= PER_RECORD || self.octets + longest > MAX_LIST || self.held > MAX_HELD
     }
 
     /// What is to be recorded of the messages that were delivered; `None` when there are none.
@@ -200,7 +220,7 @@ impl Reads {
             return None;
         }
         let done = std::mem::take(&mut self.done);
-        self.due = None;
+        (self.due, self.octets, self.held) = (None, 0, 0);
         let uids: UidSet = done.iter().filter_map(|read| read.uid).collect();
         let octets: u64 = done.iter().map(|read| read.octets).sum();
         let messages: Vec<String> = done.iter().map(|read| read.entry(gatekeeper)).collect();
@@ -261,10 +281,11 @@ impl Reads {
 }
 
 impl Read {
-    fn add(&mut self, content: Content, octets: u64) {
-        self.is_content = true;
-        self.is_body |= content.is_body;
-        self.octets += octets;
+    /// How long its entry is at most, with the space before it.
+    fn octets_of_entry(&self) -> usize {
+        const REST: usize = " #4294967295/header/18446744073709551615/-".len();
+        const DIGEST: usize = "+".len() + 32;
+        REST + self.ids.len() * DIGEST
     }
 
     /// `UID/what/octets/digests`; a message whose UID was not told has its number, with `#` before it.
@@ -277,58 +298,4 @@ impl Read {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Reads;
-
-    #[test]
-    fn a_uid_that_only_we_asked_for_is_not_shown_and_every_message_is_counted_once() {
-        let mut reads = Reads::default();
-        reads.open("INBOX".to_owned());
-        reads.status(b"* OK [UIDVALIDITY 17] UIDs valid");
-        reads.hides_uid = true;
-        for (line, shown) in [
-            ("* 1 FETCH (UID 7 BODY[] {3}", "* 1 FETCH (BODY[] {3}"),
-            ("* 1 FETCH (BODY[] \"x\" UID 7)", "* 1 FETCH (BODY[] \"x\")"),
-            ("* 1 FETCH (FLAGS (UID))", "* 1 FETCH (FLAGS (UID))"),
-        ] {
-            let mut bytes = line.as_bytes().to_vec();
-            reads.begin(&bytes);
-            reads.part(&mut bytes);
-            assert_eq!(String::from_utf8(bytes).unwrap(), shown);
-            reads.literal();
-            reads.chunk(b"Message-ID: <1@x.test>\r\n\r\n");
-            reads.literal_end();
-            reads.end();
-        }
-        let found: Vec<_> =
-            reads.done.iter().map(|read| (read.number, read.uid, read.is_body, read.ids.len())).collect();
-        assert_eq!(found, [(1, Some(7), true, 1), (1, Some(7), true, 0)]);
-        assert_eq!((reads.uid_validity, reads.listed), (Some(17), 3));
-    }
-
-    #[test]
-    fn where_content_was_asked_for_a_literal_that_nobody_can_place_is_content() {
-        for (asks_content, line, is_body) in [
-            (true, "* 1 FETCH (UID 7 BODY[X] Y {3}", Some(true)),
-            (true, "* 1 FETCH (UID 7 BODY[X {3}", Some(true)),
-            (true, "* 1 FETCH ({3}", Some(true)),
-            (true, "* 1 FETCH  (UID 7 BODY[] {3}", Some(true)),
-            (true, "* 99999999999 FETCH (UID 7 X {3}", Some(true)),
-            (true, "* 1 FETCH (UID 7 BODY[HEADER] {3}", Some(false)),
-            (true, "* 1 FETCH (UID 7 ENVELOPE (NIL {3}", None),
-            (true, "* SEARCH {3}", None),
-            (false, "* 1 FETCH (UID 7 X {3}", None),
-        ] {
-            let mut reads = Reads { asks_content, ..Reads::default() };
-            let mut bytes = line.as_bytes().to_vec();
-            reads.begin(&bytes);
-            reads.part(&mut bytes);
-            reads.literal();
-            reads.chunk(b"abc");
-            reads.literal_end();
-            reads.end();
-            let found: Vec<_> = reads.done.iter().map(|read| (read.is_body, read.octets)).collect();
-            assert_eq!(found, Vec::from_iter(is_body.map(|is_body| (is_body, 3))), "{line}");
-        }
-    }
-}
+mod tests;
