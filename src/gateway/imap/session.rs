@@ -23,8 +23,8 @@ use crate::gateway::reads::Reads;
 use crate::policy::budget::RULE;
 use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
-use crate::protocol::imap::request::Request;
 use crate::protocol::imap::framing;
+use crate::protocol::imap::request::Request;
 use crate::upstream::imap::Connection;
 use crate::upstream::wire::Wire;
 
