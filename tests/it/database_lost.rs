@@ -10,7 +10,7 @@ use crate::support::upstream::imap::ScriptedImap;
 use crate::support::{folder, wait_for};
 
 #[test]
-fn rl_3_a_node_without_its_database_refuses_then_ends_its_sessions_and_recovers() {
+fn rl_03_a_node_without_its_database_refuses_then_ends_its_sessions_and_recovers() {
     let dir = folder();
     let ca = Ca::create(&dir.path().join("ca"));
     let upstream = ScriptedImap::start(&ca);

@@ -329,7 +329,7 @@ mod tests {
         assert!(renewals.lost() && renewals.lost(), "the login's own connection is none of them");
         for number in 0..2 {
             assert_eq!(renewals.next_pause(), FIRST_PAUSE * (1 << number));
-            lives(&mut renewals, LIFE - Duration::from_secs(1)).await;
+            lives(&mut renewals, LIFE.mul_f64(0.9)).await;
             assert!(renewals.lost());
         }
         assert_eq!(renewals.next_pause(), Duration::from_secs(1));
