@@ -174,14 +174,18 @@ impl Registry {
     async fn end_unproven(&self) {
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut was_lost = false;
         loop {
             tick.tick().await;
-            if self.freshness.is_lost() {
+            let is_lost = self.freshness.is_lost();
+            // Twice in a row: a process that stood still, with its machine perhaps, reads anew before it ends anything.
+            if is_lost && was_lost {
                 let count = self.sessions.end_where(|_| true, EndReason::Unproven);
                 if count > 0 {
                     tracing::error!(count, "the database could not be read for too long: all sessions are ended");
                 }
             }
+            was_lost = is_lost;
         }
     }
 

@@ -66,7 +66,7 @@ fn im_12_an_idle_tool_misses_nothing_in_a_day_of_renewals_restarts_and_another_s
     };
     for hour in 0..24 {
         let opened = printed(&tool, "opened").len();
-        house.clock.advance(HALF_AN_HOUR);
+        house.leap(HALF_AN_HOUR);
         let is_restart = hour == 5 || hour == 17;
         if is_restart {
             dovecot.stop();
@@ -90,7 +90,7 @@ fn im_12_an_idle_tool_misses_nothing_in_a_day_of_renewals_restarts_and_another_s
             house.rotate_signing_key();
         }
         renew_token();
-        house.clock.advance(HALF_AN_HOUR);
+        house.leap(HALF_AN_HOUR);
         deliver(&maildir, &format!("full-{hour}"));
         see(&mut tool, &format!("full-{hour}"));
         let is_renewed = || (printed(&tool, "opened").len() > opened).then_some(());

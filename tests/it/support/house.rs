@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ca::Ca;
 use super::stage::{ADDRESS, PASSWORD};
+use super::{PATIENCE, wait_for};
 
 /// How finely the clock goes.
 const TICK: Duration = Duration::from_millis(20);
@@ -40,7 +41,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// A running house with one tool; its sessions last an hour, and so do its tokens.
 pub(crate) struct House {
     pub(crate) port: u16,
-    pub(crate) clock: Clock,
+    clock: Clock,
     tokens: TokenService,
     registry: Registry,
     tool: (ClientId, String),
@@ -57,6 +58,12 @@ impl House {
         let built = runtime.block_on(build(ca, folder, upstream, &clock));
         let (port, tokens, registry, tool) = built;
         Self { port, clock, tokens, registry, tool, runtime }
+    }
+
+    /// Lets so many milliseconds pass at once. Comes back when the house has read anew what it goes by.
+    pub(crate) fn leap(&self, millis: i64) {
+        self.clock.advance(millis);
+        wait_for("what was read to be fresh", PATIENCE, || self.registry.freshness().is_fresh().then_some(()));
     }
 
     /// A token, fresh at this moment.
