@@ -2,12 +2,13 @@
 
 use imap_codec::imap_types::command::CommandBody;
 
+use crate::domain::fault::Fault;
 use crate::domain::session::{EndReason, Protocol};
 use crate::gateway::door::{Door, Shell, Step};
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
 use crate::gateway::imap::capability;
 use crate::gateway::imap::input::{self, Budget, Input};
-use crate::gateway::imap::{End, last_word, refusal_text, say_goodbye};
+use crate::gateway::imap::{End, refusal_text, say_goodbye};
 use crate::gateway::stream::{ListenerMode, Peer};
 use crate::protocol::imap::{command, framing};
 use crate::protocol::sasl::{self, Attempt, Mechanism};
@@ -179,7 +180,7 @@ impl Door<'_, Imap> {
             biased;
             told = ended.wait_for(Option::is_some) => {
                 let reason = told.ok().and_then(|reason| *reason).unwrap_or(EndReason::Killed);
-                (Err(End::Bye(last_word(reason).to_owned())), reason.as_str())
+                (Ok(Err(Refusal::of(Fault::Unavailable))), reason.as_str())
             }
             found = self.gatekeeper.imap(session) => match found {
                 Ok(upstream) => return Ok(Ok(upstream)),
