@@ -88,7 +88,9 @@ mod tests {
 
     fn read(parts: &[&str]) -> Option<String> {
         let mut found = Found::default();
-        parts.iter().for_each(|part| found.part(part.as_bytes()));
+        for part in parts {
+            found.part(part.as_bytes());
+        }
         found.line_end();
         found.finish().map(|uids| uids.to_string())
     }
@@ -112,7 +114,9 @@ mod tests {
         assert!(read(&[&many(MAX_RANGES)]).is_some());
         assert_eq!(read(&[&many(MAX_RANGES + 1)]), None);
         let mut found = Found::default();
-        (1..1_000_000).for_each(|uid| found.add(uid));
+        for uid in 1..1_000_000 {
+            found.add(uid);
+        }
         assert_eq!(found.finish().map(|uids| uids.to_string()).as_deref(), Some("1:999999"));
     }
 
