@@ -14,7 +14,7 @@ use crate::support::wire::Wire;
 use crate::support::{PATIENCE, clients, folder, give_to_mail_user, wait_for};
 
 /// Half an hour, and a moment more, so that two of them outlast an hour.
-const HALF_AN_HOUR: i64 = 30 * 60 * 1000 + 500;
+const HALF_AN_HOUR: u32 = 30 * 60 * 1000 + 500;
 
 /// Delivers as a mail system does: a whole file, moved into place.
 fn deliver(maildir: &Path, subject: &str) {

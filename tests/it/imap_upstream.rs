@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::gateway::{plain, xoauth2};
 use crate::support::long_run;
 use crate::support::stage::{ADDRESS, ScriptedStage};
-use crate::support::upstream::imap::{CAPABILITIES, Script};
+use crate::support::upstream::imap::{CAPABILITIES, Command, Script};
 
 /// How much more memory the server may take for a reply of any size, in KiB. The buffers of a session hold 256 KiB; the rest is the
 /// allocator's.
@@ -64,12 +64,27 @@ fn im_06_an_ok_for_what_was_not_heard_yet_is_a_false_one() {
     // Neither message nor DONE was sent when these answers come.
     stage.upstream.plays(Script {
         capabilities: CAPABILITIES.replace(" LITERAL+", ""),
-        ..Script::answering(|peer, command| command.is("IDLE") && peer.say(&[&format!("{} OK idled", command.tag)]))
+        ..Script::answering(|peer, command| {
+            if command.is("NOOP") {
+                // The announcement of a message follows.
+                peer.say(&[&format!("{} OK done", command.tag)]);
+                let line = String::from_utf8(peer.line().expect("a line")).expect("text");
+                assert!(line.ends_with(" APPEND INBOX {3}"), "{line}");
+                return peer.say(&[&format!("{} OK added", line.split(' ').next().expect("a tag"))]);
+            }
+            command.is("IDLE") && peer.say(&[&format!("{} OK idled", command.tag)])
+        })
     });
-    let mut imap = stage.session(&token);
-    imap.send("a IDLE\r\n");
-    let heard = imap.rest().expect("an end");
-    assert!(!heard.iter().any(|line| line.starts_with("a OK")), "{heard:?}");
+    for command in ["IDLE", "APPEND INBOX {3}"] {
+        let mut imap = stage.session(&token);
+        if command != "IDLE" {
+            imap.command_ok("n", "NOOP");
+        }
+        imap.send(format!("a {command}\r\n"));
+        let heard = imap.rest().expect("an end");
+        assert!(!heard.iter().any(|line| line.starts_with("a OK")), "{command}: {heard:?}");
+        assert!(heard.iter().any(|line| line.starts_with("* BYE [UNAVAILABLE]")), "{command}: {heard:?}");
+    }
 }
 
 #[test]
@@ -179,7 +194,7 @@ fn im_15_what_has_to_be_judged_whole_is_bounded() {
     let tool = stage.gateway.add_bounded_tool("bounded", ADDRESS, "backup", &["INBOX"]);
     let token = stage.gateway.token(&tool, ADDRESS);
     let before = stage.gateway.peak_memory_kib();
-    for word in ["LIST () \"/\" ", "LSUB () \"/\" ", "STATUS ", "NAMESPACE ((\"", "LIST () \"/\" {90000}\r\n"] {
+    for word in ["LIST () \"/\" ", "LSUB () \"/\" ", "STATUS ", "NAMESPACE ((\"", "LIST () \"/\" {9990000}\r\n"] {
         stage.upstream.plays(Script::answering(move |peer, command| {
             command.is("LIST \"\" *")
                 && peer.send(format!("* {word}"))
@@ -217,7 +232,7 @@ fn gw_12_a_tool_sees_our_capabilities_whatever_the_upstream_has() {
     let token = stage.token("full");
     stage.upstream.plays(Script {
         capabilities: format!(
-            "{CAPABILITIES} IMAP4rev2 COMPRESS=DEFLATE URLAUTH URLAUTH=BINARY URL-PARTIAL UNAUTHENTICATE XCLIENT \
+            "{CAPABILITIES} ENABLE IMAP4rev2 COMPRESS=DEFLATE URLAUTH URLAUTH=BINARY URL-PARTIAL UNAUTHENTICATE XCLIENT \
              LOGIN-REFERRALS MAILBOX-REFERRALS NOTIFY METADATA ACL RIGHTS=texk QUOTA CATENATE MULTIAPPEND BINARY REPLACE \
              QRESYNC CONDSTORE SORT THREAD=REFERENCES ESEARCH SEARCHRES UTF8=ACCEPT X-GM-EXT-1 STARTTLS LOGINDISABLED"
         ),
@@ -256,8 +271,11 @@ fn gw_12_a_tool_sees_our_capabilities_whatever_the_upstream_has() {
         let answer = imap.command("f", command);
         assert!(!answer.last().expect("an answer").starts_with("f OK"), "{command}: {answer:?}");
     }
-    assert_eq!(imap.command_ok("g", "ENABLE QRESYNC UTF8=ACCEPT CONDSTORE")[0], "* ENABLED");
+    assert_eq!(imap.command_ok("g", "ENABLE UTF8=ACCEPT NOTIFY")[0], "* ENABLED");
     assert_eq!(stage.upstream.heard().len(), heard, "something of it reached the upstream");
+    imap.command_ok("h", "ENABLE QRESYNC UTF8=ACCEPT CONDSTORE");
+    let heard: Vec<String> = stage.upstream.heard()[heard..].iter().map(Command::as_text).collect();
+    assert_eq!(heard, ["ENABLE QRESYNC CONDSTORE"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Upstream connections between sessions: the next one goes on with what the last one left in good order, and with nothing else. How many
 //! there are at a time, and who gets the next.
 
+use std::net::Shutdown;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -19,6 +21,9 @@ use crate::support::upstream::imap::{CAPABILITIES, Script, ScriptedImap};
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, folder, wait_for};
 
+/// Lets connections rest for longer than any test lasts.
+const KEEP: (&str, &str) = ("MAILWARDEN_UPSTREAM_KEEP_SECONDS", "60");
+
 /// A gateway whose upstreams are scripted. Fields go in this order, so the gateway ends first.
 struct Scene {
     gateway: Gateway,
@@ -32,19 +37,23 @@ struct Scene {
 impl Scene {
     /// With these settings of the gateway beside the harness's.
     fn set(settings: &[(&'static str, &str)]) -> Self {
+        Self::with(settings, |_| Act::Well)
+    }
+
+    fn keeping() -> Self {
+        Self::set(&[KEEP])
+    }
+
+    fn with(settings: &[(&'static str, &str)], smtp: fn(&str) -> Act) -> Self {
         let dir = folder();
         let ca = Ca::create(&dir.path().join("ca"));
-        let (imap, smtp) = (ScriptedImap::start(&ca), SmtpUpstream::start(&ca, |_| Act::Well));
+        let (imap, smtp) = (ScriptedImap::start(&ca), SmtpUpstream::start(&ca, smtp));
         let gateway = start(Gateway::prepare(&ca), settings);
         let upstream = Upstream { imap: imap.port, smtp: Some(smtp.port), starttls: false };
         gateway.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
         let tool = gateway.add_tool("first", ADDRESS, "full");
         let token = gateway.token(&tool, ADDRESS);
         Self { gateway, imap, smtp, tool, token, _dir: dir }
-    }
-
-    fn keeping() -> Self {
-        Self::set(&[("MAILWARDEN_UPSTREAM_KEEP_SECONDS", "60")])
     }
 
     fn session(&self) -> Wire {
@@ -55,9 +64,12 @@ impl Scene {
         smtp_session(&self.gateway, &self.token)
     }
 
-    /// How many of the tool's sessions had a connection that had rested, and how many a new one.
-    fn had(&self) -> (usize, usize) {
-        let ended: Vec<_> = self.gateway.audit().into_iter().filter(|event| event["code"] == "session.ended").collect();
+    /// How many of this many sessions had a connection that had rested, and how many a new one.
+    fn had(&self, sessions: usize) -> (usize, usize) {
+        let ended = wait_for("the records of the ends", PATIENCE, || {
+            let ended = self.gateway.audit().into_iter().filter(|event| event["code"] == "session.ended");
+            Some(ended.collect::<Vec<_>>()).filter(|ended| ended.len() == sessions)
+        });
         let count = |word| ended.iter().filter(|event| event["detail"]["upstream"] == word).count();
         (count("kept"), count("new"))
     }
@@ -129,7 +141,8 @@ fn the_next_session_of_a_mailbox_needs_no_login_upstream() {
         send(scene.smtp_session());
     }
     assert_eq!((scene.smtp.logins() - before, scene.smtp.messages().len()), (1, 3));
-    assert_eq!(scene.had(), (5, 2), "the end of each is on record with what it had");
+    assert_eq!(scene.smtp.encrypted().matches("\r\nRSET\r\n").count(), 3, "each leaves no transaction behind");
+    assert_eq!(scene.had(7), (5, 2), "the end of each is on record with what it had");
     let audit = scene.gateway.audit();
     assert_eq!(audit.iter().filter(|event| event["code"] == "credential.used").count(), 2);
     scene.gateway.manage_ok(&["audit", "verify"], b"");
@@ -140,29 +153,24 @@ fn what_a_session_left_otherwise_than_it_found_it_is_not_handed_on() {
     let scene = Scene::keeping();
     let capable = format!("{CAPABILITIES} ENABLE CONDSTORE QRESYNC");
     let can = |capabilities: &str| Script { capabilities: capabilities.to_owned(), ..Script::default() };
-    let unwilling = || Script::answering(|peer, command| command.is("UNSELECT") && peer.say(&["x NO"]));
-    let silent = || Script::answering(|_, command| command.is("UNSELECT"));
-    let cases: [(&str, Script, Use); 8] = [
+    // What is said to UNSELECT; TAG stands for its tag.
+    let says = |lines: &'static [&'static str]| {
+        Script::answering(move |peer, command| {
+            let lines: Vec<_> = lines.iter().map(|line| line.replace("TAG", &command.tag)).collect();
+            command.is("UNSELECT") && peer.say(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+    };
+    let open: Use = |imap| drop(imap.command("a", "EXAMINE INBOX"));
+    let cases: [(&str, Script, Use); 9] = [
         ("ENABLE", can(&capable), |imap| drop(imap.command("a", "ENABLE CONDSTORE"))),
         ("SELECT with CONDSTORE", can(&capable), |imap| drop(imap.command("a", "SELECT INBOX (CONDSTORE)"))),
         ("HIGHESTMODSEQ", can(&capable), |imap| drop(imap.command("a", "STATUS INBOX (HIGHESTMODSEQ)"))),
-        ("no UNSELECT", can(&CAPABILITIES.replace(" UNSELECT", "")), |imap| drop(imap.command("a", "EXAMINE INBOX"))),
-        ("a false answer to UNSELECT", unwilling(), |imap| drop(imap.command("a", "EXAMINE INBOX"))),
-        ("no answer to UNSELECT", silent(), |imap| drop(imap.command("a", "EXAMINE INBOX"))),
-        (
-            "something unasked",
-            Script::answering(|peer, command| {
-                command.is("UNSELECT") && peer.say(&[&format!("{} OK done", command.tag), "* OK by the way"])
-            }),
-            |imap| drop(imap.command("a", "EXAMINE INBOX")),
-        ),
-        (
-            "news with a literal",
-            Script::answering(|peer, command| {
-                command.is("UNSELECT") && peer.say(&["* 1 FETCH {3}", "abc", &format!("{} OK done", command.tag)])
-            }),
-            |imap| drop(imap.command("a", "EXAMINE INBOX")),
-        ),
+        ("no UNSELECT", can(&CAPABILITIES.replace(" UNSELECT", "")), open),
+        ("UNSELECT refused", says(&["TAG NO not now"]), open),
+        ("another answer to UNSELECT", says(&["x OK done"]), open),
+        ("no answer to UNSELECT", says(&[]), open),
+        ("something unasked", says(&["TAG OK done", "* OK by the way"]), open),
+        ("news with a literal", says(&["* 1 FETCH {6}", "* 2 OK", "TAG OK done"]), open),
     ];
     for (what, script, work) in cases {
         scene.imap.plays(script);
@@ -188,40 +196,56 @@ fn what_a_session_left_otherwise_than_it_found_it_is_not_handed_on() {
     left(scene.imap.port, 0, Instant::now());
     leave(scene.session());
     assert_eq!(scene.imap.logins() - before, 3);
+    let unwilling = Scene::with(&[KEEP], |line| if line == "RSET" { Act::say("500 no") } else { Act::Well });
+    let before = unwilling.smtp.logins();
+    for _ in 0..2 {
+        send(unwilling.smtp_session());
+    }
+    assert_eq!(unwilling.smtp.logins() - before, 2, "RSET refused");
 }
 
 #[test]
 fn a_resting_connection_that_the_upstream_has_left_is_not_given_to_a_tool() {
     let scene = Scene::keeping();
-    scene.imap.plays(Script::answering(|peer, command| {
-        let is_end = command.is("UNSELECT");
-        if is_end {
-            peer.say(&[&format!("{} OK done", command.tag)]);
-            peer.close();
-        }
-        is_end
-    }));
+    let (tells, told) = mpsc::channel();
+    scene
+        .imap
+        .plays(Script::answering(move |peer, command| command.is("SELECT") && tells.send(peer.socket()).is_err()));
     let before = scene.imap.logins();
     let mut imap = scene.session();
     imap.command_ok("a", "SELECT INBOX");
     leave(imap);
-    left(scene.imap.port, 0, Instant::now());
-    scene.session().command_ok("b", "STATUS INBOX (MESSAGES)");
+    assert_eq!(established(scene.imap.port), 1);
+    told.recv().expect("the connection").shutdown(Shutdown::Both).expect("close");
+    let mut imap = scene.session();
+    imap.command_ok("b", "STATUS INBOX (MESSAGES)");
+    leave(imap);
     assert_eq!(scene.imap.logins() - before, 2);
+    assert_eq!(scene.had(2), (0, 2), "nobody had it after the first");
 }
 
 #[test]
 fn gw_11_nothing_rests_after_a_kill_a_cut_or_a_change_of_credential() {
-    let scene = Scene::keeping();
+    let mut scene = Scene::keeping();
     let new = format!("{PASSWORD}-new\n");
     let id = scene.gateway.manage_ok(&["mailbox", "list", "--format", "json"], b"");
     let id: serde_json::Value = serde_json::from_str(&id).expect("JSON");
     let id = id["mailboxes"][0]["id"].as_str().expect("an id").to_owned();
-    let client = scene.tool.id.as_str();
-    let cases: [(&[&str], &str); 4] = [
-        (&["session", "kill", "--client", client], ""),
+    let client = scene.tool.id.clone();
+    let kill = ["session", "kill", "--client", &client];
+    leave(scene.session());
+    assert_eq!(established(scene.imap.port), 1);
+    scene.gateway.manage_ok(&kill, b"");
+    left(scene.imap.port, 0, Instant::now());
+    let audit = scene.gateway.audit();
+    let accepted = audit.iter().find(|event| event["code"] == "login.accepted").expect("the login");
+    let jti = accepted["detail"]["jti"].as_str().expect("the token's id");
+    let cases: [(&[&str], &str); 6] = [
+        (&kill, ""),
         (&["mailbox", "set-credential", &id, "--password-stdin"], &new),
-        (&["freeze", "--client", client, "--level", "cut", "--reason", "a drill"], ""),
+        (&["client", "add", "another"], ""),
+        (&["revoke", "--token", jti], ""),
+        (&["freeze", "--client", &client, "--level", "cut", "--reason", "a drill"], ""),
         (&["mailbox", "remove", &id], ""),
     ];
     for (args, input) in cases {
@@ -236,13 +260,16 @@ fn gw_11_nothing_rests_after_a_kill_a_cut_or_a_change_of_credential() {
         working.command_ok("a", "SELECT INBOX");
         assert_eq!((established(scene.imap.port), established(scene.smtp.port)), (2, 1), "{args:?}");
         scene.gateway.manage_ok(args, input.as_bytes());
-        let kept = usize::from(args[1] == "set-credential");
+        let kept = usize::from(["set-credential", "add"].contains(&args[1]));
         left(scene.imap.port, kept, Instant::now());
         left(scene.smtp.port, 0, Instant::now());
         if kept == 1 {
             // The session goes on with the connection that it has; nobody else does.
             leave(working);
             left(scene.imap.port, 0, Instant::now());
+        }
+        if args[0] == "revoke" {
+            scene.token = scene.gateway.token(&scene.tool, ADDRESS);
         }
     }
 }
@@ -263,7 +290,7 @@ fn a_resting_connection_ends_after_its_time_and_at_the_stop() {
 
 /// Two nodes that keep connections, with a mailbox and a token for it. The last change was made at the second.
 fn two_nodes(ca: &Ca, imap: &ScriptedImap) -> (Gateway, Gateway, String) {
-    let first = start(Gateway::prepare_on(ca, Some(Postgres::start())), &[("MAILWARDEN_UPSTREAM_KEEP_SECONDS", "60")]);
+    let first = start(Gateway::prepare_on(ca, Some(Postgres::start())), &[KEEP]);
     first.edit_config("keep_seconds = 0", "keep_seconds = 60");
     let second = first.second_node();
     let upstream = Upstream { imap: imap.port, smtp: None, starttls: false };
@@ -342,7 +369,10 @@ fn a_greedy_tool_leaves_the_last_connection_and_who_asked_in_vain_hears_limit() 
     let mut killed = scene.gateway.imap();
     killed.send(format!("a AUTHENTICATE PLAIN {}\r\n", plain(ADDRESS, &scene.token)));
     wait_for("it to wait", PATIENCE, || (waiting() == 4).then_some(()));
-    scene.gateway.manage_ok(&["session", "kill", "--client", &scene.tool.id], b"");
+    let listed: serde_json::Value =
+        serde_json::from_str(&scene.gateway.manage_ok(&["session", "list", "--format", "json"], b"")).expect("JSON");
+    let newest = listed["sessions"].as_array().and_then(|all| all.last()).expect("a session");
+    scene.gateway.manage_ok(&["session", "kill", newest["id"].as_str().expect("an id")], b"");
     let answer = killed.answer("a");
     assert!(answer.last().is_some_and(|line| line.starts_with("a NO [UNAVAILABLE]")), "{answer:?}");
     drop(held);
@@ -381,12 +411,13 @@ fn real_servers_take_what_rested_for_a_session_like_any_other() {
     let ca = Ca::create(&dir.path().join("ca"));
     let dovecot = Dovecot::start(&ca, &[(ADDRESS, PASSWORD)]);
     let postfix = Postfix::start(&ca, &dovecot, &[ADDRESS]);
-    let gateway = start(Gateway::prepare(&ca), &[("MAILWARDEN_UPSTREAM_KEEP_SECONDS", "60")]);
+    let gateway = start(Gateway::prepare(&ca), &[KEEP]);
     let upstream = Upstream { imap: dovecot.imaps, smtp: Some(postfix.smtps), starttls: false };
     gateway.add_mailbox(ADDRESS, PASSWORD, upstream, &ca).expect_ok("mailbox add");
     let token = gateway.token(&gateway.add_tool("tool", ADDRESS, "full"), ADDRESS);
     let logins = || dovecot.log().matches("imap-login: Info: Login").count();
-    let before = logins();
+    let connects = || postfix.log().matches(": connect from ").count();
+    let before = (logins(), connects());
     for number in 0..3_u32 {
         let began = Instant::now();
         send(smtp_session(&gateway, &token));
@@ -401,8 +432,7 @@ fn real_servers_take_what_rested_for_a_session_like_any_other() {
             wait_for("a while", PATIENCE, || (began.elapsed() > Duration::from_secs(4)).then_some(()));
         }
     }
-    assert_eq!(logins() - before, 1, "{}", dovecot.log());
-    let connects = postfix.log().matches("sasl_username=").count();
-    assert_eq!(connects, 3, "{}", postfix.log());
+    assert_eq!(logins() - before.0, 1, "{}", dovecot.log());
+    assert_eq!(connects() - before.1, 1, "{}", postfix.log());
     assert_eq!((established(dovecot.imaps), established(postfix.smtps)), (1, 1));
 }

@@ -132,7 +132,7 @@ fn gw_04_a_port_speaks_one_protocol_for_one_host() {
             web.line();
             let _ = web.try_send(request.as_bytes());
             let heard = web.rest().expect("the end of the connection").concat();
-            assert!(heard.len() < 100 && !heard.contains("reflect-me"), "{listener}: {heard}");
+            assert_eq!(heard, "", "{listener}: a browser is answered");
         }
     }
 }
@@ -251,7 +251,7 @@ fn gw_09_strangers_have_a_small_budget() {
         ("10,000 pairs", id(10_000), false),
         ("a list in a list", "a ID ((\"a\" \"b\"))\r\n".to_owned(), true),
         ("open lists", format!("a ID {}\r\n", "(".repeat(1 << 20)), false),
-        ("open lists without an end", "(".repeat(1 << 20), false),
+        ("open lists without an end", "(".repeat(1 << 25), false),
     ] {
         let mut imap = stage.gateway.imap();
         let _ = imap.try_send(line.as_bytes());

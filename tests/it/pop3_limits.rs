@@ -8,6 +8,7 @@ use crate::support::gateway::plain;
 use crate::support::maildir::{messages, seed};
 use crate::support::pop3::Pop3;
 use crate::support::stage::{ADDRESS, Stage};
+use crate::support::{PATIENCE, wait_for};
 
 /// Freezes the tool; gives the freeze's id.
 fn freeze(stage: &Stage, client: &str, level: &str) -> String {
@@ -43,13 +44,19 @@ fn what_is_read_by_pop3_counts_on_the_grants_budgets() {
     let stage = Stage::reading(|dovecot| drop(seed(&dovecot.maildir(ADDRESS), 4, 0)));
     let tool = stage.gateway.add_client("counted");
     let grant = ["grant", "add", "--client", &tool.id, "--mailbox", ADDRESS, "--preset", "backup"];
-    let budgets = ["--budget", "messages_read=2/day", "--budget", "folders=1/day"];
+    let budgets = ["--budget", "messages_read=2/day", "--budget", "folders=1/day", "--budget", "bytes=100000/day"];
     stage.gateway.manage_ok(&[&grant[..], &budgets].concat(), b"");
     let token = stage.gateway.token(&tool, ADDRESS);
     let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &token);
-    assert!(!pop3.fetch("TOP 1 1000000").is_empty(), "lines of a body are a message");
-    assert!(!pop3.fetch("TOP 2 0").is_empty(), "a header is no message");
+    let (message, header) = (pop3.fetch("TOP 1 1000000").len(), pop3.fetch("TOP 2 0").len());
+    assert!(message > 0 && header > 0, "lines of a body are a message, and a header is none");
     pop3.say("QUIT", "+OK");
+    // What was taken ahead goes back at the end; beside the octets the lines around them count.
+    let (least, most) = (message + header, message + header + 100);
+    wait_for("the octets to be counted", PATIENCE, || {
+        let used = stage.gateway.number("SELECT CAST(SUM(used) AS BIGINT) FROM budget_uses WHERE what = 'bytes'");
+        (least..most).contains(&usize::try_from(used).expect("a number")).then_some(())
+    });
     // A session later, and INBOX is the same folder still.
     let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &token);
     assert!(!pop3.fetch("RETR 2").is_empty());

@@ -112,7 +112,11 @@ fn po_03_an_upstream_that_dies_in_a_message_leaves_it_open() {
         }));
         let mut pop3 = Pop3::session(&stage.gateway, ADDRESS, &token);
         pop3.say("RETR 1", "+OK");
-        assert_eq!(pop3.lines(), None, "{sent:?}");
+        // Nor is anything of ours in it, which would be taken for a part of it.
+        let told = pop3.wire.rest().expect("the end");
+        let sent: Vec<String> =
+            sent.lines().map(|line| if line.starts_with('.') { format!(".{line}") } else { line.to_owned() }).collect();
+        assert_eq!(told, sent);
     }
     // What is not there any more is said so, and the session goes on.
     for answer in ["", "* 1 FETCH (UID 7 BODY[] NIL)\r\n", "* 1 EXPUNGE\r\n"] {

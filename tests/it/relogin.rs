@@ -1,6 +1,8 @@
 //! An upstream that goes away behind a tool: where nothing is lost the tool goes on, where something may be it hears BYE.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::gateway::{Upstream, plain};
@@ -15,6 +17,9 @@ use crate::support::{PATIENCE, wait_for};
 const LOST: &str = "* BYE [UNAVAILABLE] the mail server behind this mailbox went away, reconnect";
 
 const VALIDITY: &str = "* OK [UIDVALIDITY 7] so";
+const MODSEQ: &str = "* OK [HIGHESTMODSEQ 9] so";
+/// What a search finds; `$` is its tag.
+const FOUND: &str = "* ESEARCH (TAG \"$\") UID ALL 4:5";
 
 /// A gateway that reaches Dovecot, with four messages, by a link.
 struct Scene {
@@ -166,6 +171,18 @@ fn an_idle_tool_is_told_exactly_what_it_missed() {
         let stored = imap.command("s", "STORE 1 +FLAGS (\\Answered)");
         let is_refused = stored.iter().any(|line| line.contains("read-only"));
         assert_eq!(is_refused, how == "read-only", "{how}: {stored:?}");
+        // What it had switched on is on again.
+        let (gone, flagged) = (now[2], now[0]);
+        other.command_ok("g", &format!("UID STORE {gone} +FLAGS.SILENT (\\Deleted)"));
+        other.command_ok("h", &format!("UID EXPUNGE {gone}"));
+        other.command_ok("i", &format!("UID STORE {flagged} +FLAGS.SILENT (again{gone})"));
+        other.command_ok("j", &format!("APPEND INBOX {{{}+}}\r\n{message}", message.len()));
+        let told = imap.command_ok("n", "NOOP");
+        let expected = if how == "QRESYNC" { format!("* VANISHED {gone}") } else { "* 3 EXPUNGE".to_owned() };
+        assert!(told.contains(&expected), "{how}: {told:?}");
+        let flags = told.iter().find(|line| line.contains(&format!("again{gone})")) && line.contains("FETCH"));
+        let flags = flags.unwrap_or_else(|| panic!("{how}: no flags: {told:?}"));
+        assert_eq!(flags.contains("MODSEQ"), knows_modseq, "{how}: {flags}");
         imap.command_ok("z", "LOGOUT");
     }
 }
@@ -188,7 +205,11 @@ fn a_tool_that_slept_through_a_cut_sees_nothing_of_it() {
         told.push(imap.line());
     }
     imap.send("DONE\r\n");
-    assert!(imap.answer("i").last().is_some_and(|line| line.starts_with("i OK")));
+    told.extend(imap.answer("i"));
+    assert!(told.pop().is_some_and(|line| line.starts_with("i OK")));
+    // Which flags have changed meanwhile the upstream does not say: all are told. Of the cuts nothing is.
+    told.retain(|line| !line.starts_with("* FLAGS ") && !line.contains(" FETCH (UID "));
+    assert_eq!(told, ["* 2 EXPUNGE", "* 4 EXISTS"]);
 }
 
 #[test]
@@ -197,12 +218,66 @@ fn im_12_an_idle_that_is_begun_anew_upstream_is_one_to_the_tool() {
         gateway.edit_config("[upstream]", "[gateway]\nidle_renewal_secs = 1\n[upstream]")
     });
     let token = stage.token("backup");
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ended);
+    // With each end comes a message.
+    stage.upstream.plays(Script::answering(move |peer, command| {
+        command.is("IDLE") && peer.say(&["+ idling"]) && peer.line().is_some_and(|line| line == b"DONE") && {
+            let number = count.fetch_add(1, Ordering::SeqCst) + 2;
+            peer.say(&[&format!("* {number} EXISTS"), &format!("{} OK done", command.tag)])
+        }
+    }));
     let mut imap = stage.session(&token);
     imap.send("i IDLE\r\n");
     let begun = || stage.upstream.heard().iter().filter(|command| command.is("IDLE")).count();
     wait_for("three of them", PATIENCE, || (begun() >= 3).then_some(()));
     imap.send("DONE\r\n");
-    assert_eq!(imap.answer("i"), ["+ idling", "i OK done"]);
+    let heard = imap.answer("i");
+    let messages = (2..ended.load(Ordering::SeqCst) + 2).map(|number| format!("* {number} EXISTS"));
+    let expected: Vec<String> =
+        ["+ idling".to_owned()].into_iter().chain(messages).chain(["i OK done".to_owned()]).collect();
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn a_message_that_came_in_idle_is_known_by_its_uid_soon_after() {
+    let stage = ScriptedStage::set();
+    let token = stage.token("backup");
+    let idles = AtomicUsize::new(0);
+    stage.upstream.plays(Script {
+        capabilities: format!("{CAPABILITIES} ENABLE CONDSTORE ESEARCH"),
+        ..Script::answering(move |peer, command| {
+            let (so_far, done) = (idles.load(Ordering::SeqCst), format!("{} OK done", command.tag));
+            if command.is("EXAMINE") {
+                let exists = if so_far == 0 { "* 2 EXISTS" } else { "* 3 EXISTS" };
+                return peer.say(&[exists, VALIDITY, MODSEQ, &done]);
+            }
+            if command.is("UID SEARCH") {
+                let uids = if so_far == 0 { "4:5" } else { "4:6" };
+                return peer.say(&[&format!("* ESEARCH (TAG \"{}\") UID ALL {uids}", command.tag), &done]);
+            }
+            if !command.is("IDLE") {
+                return false;
+            }
+            idles.fetch_add(1, Ordering::SeqCst);
+            match so_far {
+                0 => peer.say(&["+ idling", "* 3 EXISTS"]) && peer.line().is_some() && peer.say(&[&done]),
+                1 => {
+                    peer.say(&["+ idling"]);
+                    peer.close();
+                    true
+                }
+                _ => false,
+            }
+        })
+    });
+    let mut imap = stage.gateway.imap_session(ADDRESS, &token);
+    imap.command_ok("a", "EXAMINE INBOX");
+    imap.send("i IDLE\r\n");
+    let begun = || stage.upstream.heard().iter().filter(|command| command.is("IDLE")).count();
+    wait_for("IDLE on another connection", PATIENCE, || (begun() == 3).then_some(()));
+    imap.send("DONE\r\n");
+    assert_eq!(imap.answer("i"), ["+ idling", "* 3 EXISTS", "i OK done"]);
 }
 
 #[test]
@@ -248,6 +323,7 @@ fn a_session_that_waits_for_its_upstream_can_be_killed() {
     imap.command_ok("a", "EXAMINE INBOX");
     go_idle(&mut imap);
     scene.link.cut();
+    wait_for("a login in vain", PATIENCE, || (scene.link.turned_away() > 0).then_some(()));
     scene.stage.gateway.manage_ok(&["session", "kill", "--mailbox", ADDRESS], b"");
     assert_eq!(imap.rest().expect("an end"), ["* BYE [CONTACTADMIN] access revoked"]);
 }
@@ -258,10 +334,7 @@ type Said = &'static [(&'static str, &'static [&'static str])];
 /// An upstream with one folder of these UIDs; on later connections, other things are said.
 fn scripted(idle: &'static [&'static str], later: Said) -> [Script; 2] {
     let capabilities = format!("{CAPABILITIES} ENABLE CONDSTORE ESEARCH");
-    let usual: Said = &[
-        ("EXAMINE", &["* 2 EXISTS", "* OK [UIDVALIDITY 7] so", "* OK [HIGHESTMODSEQ 9] so"]),
-        ("UID SEARCH", &["* ESEARCH (TAG \"$\") UID ALL 4:5"]),
-    ];
+    let usual: Said = &[("EXAMINE", &["* 2 EXISTS", VALIDITY, MODSEQ]), ("UID SEARCH", &[FOUND])];
     let script = |first: Said, idle: Option<&'static [&'static str]>| Script {
         capabilities: capabilities.clone(),
         ..Script::answering(move |peer, command| {
@@ -296,9 +369,9 @@ fn im_06_what_an_upstream_says_on_its_return_is_checked() {
         ("no mod-sequences", &[], &[("EXAMINE", &["* 2 EXISTS", VALIDITY])], false),
         ("a UID between", &[], &[("UID SEARCH", &["* ESEARCH (TAG \"$\") UID ALL 3,5"])], false),
         ("another's search", &[], &[("UID SEARCH", &["* ESEARCH (TAG \"w1\") UID ALL 4:5"])], false),
-        ("a tag of nobody", &[], &[("EXAMINE", &["w99 OK done"])], false),
-        ("a continuation", &[], &[("UID SEARCH", &["+ go on"])], false),
-        ("garbage", &[], &[("UID SEARCH", &["garbage"])], false),
+        ("a tag of nobody", &[], &[("EXAMINE", &["w99 OK done", "* 2 EXISTS", VALIDITY, MODSEQ])], false),
+        ("a continuation", &[], &[("UID SEARCH", &["+ go on", FOUND])], false),
+        ("garbage", &[], &[("UID SEARCH", &["garbage", FOUND])], false),
     ];
     for (what, idle, later, goes_on) in cases {
         let [first, second] = scripted(idle, later);
@@ -327,12 +400,20 @@ fn im_06_what_an_upstream_says_on_its_return_is_checked() {
 fn an_upstream_without_modsequences_cannot_be_resumed() {
     let stage = ScriptedStage::set();
     let token = stage.token("backup");
-    stage.upstream.plays(Script::answering(|peer, command| {
-        command.is("IDLE") && peer.say(&["+ idling"]) && {
-            peer.close();
-            true
-        }
-    }));
+    // It tells which messages there are, and could not tell what of them has changed.
+    stage.upstream.plays(Script {
+        capabilities: format!("{CAPABILITIES} ESEARCH"),
+        ..Script::answering(|peer, command| {
+            if command.is("UID SEARCH") {
+                let found = format!("* ESEARCH (TAG \"{}\") UID ALL 4", command.tag);
+                return peer.say(&[&found, &format!("{} OK done", command.tag)]);
+            }
+            command.is("IDLE") && peer.say(&["+ idling"]) && {
+                peer.close();
+                true
+            }
+        })
+    });
     let mut imap = stage.session(&token);
     imap.send("i IDLE\r\n");
     assert_eq!(imap.rest().expect("an end"), ["+ idling", LOST]);

@@ -80,6 +80,16 @@ async fn a_berth_that_gets_free_goes_to_the_client_with_fewest_and_then_to_the_f
     drop(held.remove(0));
     let Poll::Ready(second) = poll(all[0].as_mut()) else { panic!("it holds none any more, and came first") };
     drop((first, second));
+    // Of those who hold some, too.
+    let more = self::berths(5);
+    let mut held = Vec::new();
+    for who in [&greedy, &greedy, &modest, &new] {
+        held.push(take(&more, &mailbox, who).await);
+    }
+    let [mut of_greedy, mut of_modest] = [&greedy, &modest].map(|who| Box::pin(more.take(&mailbox, Kind::Imap, who)));
+    assert!(poll(of_greedy.as_mut()).is_pending() && poll(of_modest.as_mut()).is_pending());
+    drop(held.pop());
+    assert!(poll(of_greedy.as_mut()).is_pending() && poll(of_modest.as_mut()).is_ready());
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ struct State {
     is_over: bool,
     /// Connections that were let through, ever.
     count: usize,
+    /// Connections that were sent away, ever.
+    turned_away: usize,
     open: Vec<TcpStream>,
 }
 
@@ -35,7 +37,10 @@ impl Link {
                 }
                 // While it is cut, whoever comes is sent away.
                 let far = if state.is_cut { None } else { TcpStream::connect((Ipv4Addr::LOCALHOST, target)).ok() };
-                let Some(far) = far else { continue };
+                let Some(far) = far else {
+                    state.turned_away += 1;
+                    continue;
+                };
                 state.count += 1;
                 for stream in [&near, &far] {
                     stream.set_nodelay(true).expect("send at once");
@@ -65,6 +70,11 @@ impl Link {
     /// How many connections were let through so far.
     pub(crate) fn count(&self) -> usize {
         lock(&self.state).count
+    }
+
+    /// How many connections were sent away so far.
+    pub(crate) fn turned_away(&self) -> usize {
+        lock(&self.state).turned_away
     }
 }
 

@@ -163,6 +163,11 @@ impl Peer {
         self.stream.sock.shutdown(std::net::Shutdown::Both).expect("close");
     }
 
+    /// Its connection, for who wants to end it later.
+    pub(crate) fn socket(&self) -> TcpStream {
+        self.stream.sock.try_clone().expect("a second handle")
+    }
+
     /// Sends text in lines that end in CRLF.
     pub(crate) fn say(&mut self, lines: &[&str]) -> bool {
         self.send(lines.iter().map(|line| format!("{line}\r\n")).collect::<String>())
