@@ -1,4 +1,4 @@
-//! Thousands of idle sessions through one process: revoking one client ends its own at once, and memory is given back to be used again.
+//! Thousands of idle sessions through one process: revoking one client ends its own at once, and their memory is used again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
