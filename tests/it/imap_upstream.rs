@@ -339,7 +339,7 @@ fn au_07_an_upstream_hears_of_no_change_that_cannot_be_recorded() {
         assert!(heard.iter().any(|line| line.starts_with("* BYE [UNAVAILABLE]")), "{change}: {heard:?}");
         assert!(!heard.iter().any(|line| line.starts_with("a OK")), "{change}: {heard:?}");
     }
-    let heard: Vec<String> = stage.upstream.heard().iter().map(|command| command.as_text()).collect();
+    let heard: Vec<String> = stage.upstream.heard().iter().map(Command::as_text).collect();
     // It is asked which messages are meant, and no more.
     let is_question =
         |command: &String| ["SELECT INBOX", "FETCH 1 (UID)", "UID SEARCH DELETED"].contains(&command.as_str());
