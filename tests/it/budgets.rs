@@ -262,7 +262,7 @@ fn a_tool_walks_no_more_folders_than_its_budget_holds() {
         assert!(answer[0].starts_with("c NO [LIMIT] "), "{answer:?}");
         explained(gateway, &answer[0], "folders=2/hour");
         // RFC 3501 section 6.3.1: nothing is selected now.
-        assert!(imap.command("d", "FETCH 1 FLAGS")[0].starts_with("d BAD"));
+        assert!(imap.command("d", "SEARCH ALL")[0].starts_with("d BAD"));
         imap.command_ok("e", "STATUS Two (MESSAGES)");
     }
     // What two sessions held ahead, or might have, is counted once.

@@ -182,7 +182,7 @@ async fn what_is_not_quiet_or_too_many_does_not_rest() {
     }
     assert!(third.is_some(), "two rest at most");
     drop(third);
-    let nothing = Berths::default();
+    let nothing = Berths::new(Settings { keep: Duration::ZERO, keep_most: 2, ..Settings::default() });
     let (wire, _peer) = connected(take(&nothing, &mailbox, &client()).await.0);
     assert!(nothing.rest(wire, Vec::new()).is_some(), "it is switched off");
 }
@@ -233,6 +233,24 @@ async fn a_connection_rests_for_its_time_and_ends_with_a_goodbye() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_was_logged_in_long_ago_rests_no_more() {
+    let long = Duration::from_secs(600);
+    let berths = Berths::new(Settings { keep: 2 * long, keep_most: 2, ..Settings::default() });
+    let mailbox = mailbox();
+    let looking = tokio::spawn({
+        let berths = berths.clone();
+        async move { berths.look_after().await }
+    });
+    let (in_use, _peer) = connected(take(&berths, &mailbox, &client()).await.0);
+    let mut peer = rested(&berths, &mailbox).await;
+    let began = Instant::now();
+    peer.read_to_end(&mut Vec::new()).await.expect("its end");
+    assert!(began.elapsed() >= long && began.elapsed() < long + Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(berths.rest(in_use, Vec::new()).is_some(), "the credential has to be proven anew");
+    looking.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_while_the_upstream_is_asked_whether_it_is_there() {
     let (berths, mailbox) = (berths(0), mailbox());
     for (answer, is_good) in [
@@ -254,7 +272,8 @@ async fn after_a_while_the_upstream_is_asked_whether_it_is_there() {
             assert_eq!(line, b"t NOOP\r\n");
             peer.write_all(answer.as_bytes()).await.expect("send");
         };
-        let (alive, ()) = tokio::join!(found.is_alive(Kind::Imap, "t"), talk);
+        let both = async { tokio::join!(found.is_alive(Kind::Imap, "t"), talk) };
+        let (alive, ()) = tokio::time::timeout(KEEP, both).await.expect("question and answer");
         assert_eq!(alive, is_good, "{answer:?}");
     }
     for (answer, is_good) in [("250 fine\r\n", true), ("421 bye\r\n", false), ("250-fine\r\n", false)] {
@@ -266,7 +285,8 @@ async fn after_a_while_the_upstream_is_asked_whether_it_is_there() {
             peer.read_exact(&mut line).await.expect("a question");
             peer.write_all(answer.as_bytes()).await.expect("send");
         };
-        let (alive, ()) = tokio::join!(found.is_alive(Kind::Smtp, "t"), talk);
+        let both = async { tokio::join!(found.is_alive(Kind::Smtp, "t"), talk) };
+        let (alive, ()) = tokio::time::timeout(KEEP, both).await.expect("question and answer");
         assert_eq!(alive, is_good, "{answer:?}");
     }
 }
