@@ -97,9 +97,9 @@ codes! {
     TokenExposed = "token.exposed";
     /// Content of messages was delivered to a tool. Durable within a second, or when the folder is left or a record is full.
     MessagesRead = "messages.read";
-    /// Messages were flagged, copied, moved, added or removed: which ones, by UID. Durable before the tool hears that it is done.
+    /// Messages were flagged, copied, moved, added or removed: which ones, by UID. Durable before the upstream hears of it.
     MessagesChanged = "messages.changed";
-    /// A folder was made, renamed, removed, subscribed to or no more. Durable before the tool hears that it is done.
+    /// A folder was made, renamed, removed, subscribed to or no more. Durable before the upstream hears of it.
     FolderChanged = "folder.changed";
     /// A tool has left a folder; carries how much it looked at there. A crash loses those of the folders that are open.
     FolderVisited = "folder.visited";

@@ -1,7 +1,6 @@
-//! The gatekeeper: all mail protocols go through it, so that there is one answer. Who is let in stands in `admit`, what is said to who
-//! may not do something in `denial`, how the
-//! credential is used in `lease`, where a connection is
-//! found for a session in `moor`, what failed logins cost their network in `slow`.
+//! The gatekeeper: all mail protocols go through it, so that there is one answer. Who is let in stands in `admit`, how a denial is told in
+//! `denial`, how the credential is used in `lease`, where a connection is found for a session in `moor`, what failed logins cost their
+//! network in `slow`.
 
 mod admit;
 mod budget;

@@ -55,7 +55,7 @@ pub(super) async fn continuation(desk: &mut Desk, tag: &str, ours: &str) -> Resu
 /// Hands a tagged answer to the tool. Gives whether it was OK.
 async fn tagged(desk: &mut Desk, tag: &str, status: &str, text: &[u8], is_whole: bool) -> Result<bool, End> {
     let text = response::without_upstream_codes(text).ok_or_else(upstream_lost)?;
-    // What was done is recorded before the tool hears that it is done.
+    // What the upstream refused is on record before the tool hears of it, and what was read, if its time has come.
     desk.settle().await?;
     desk.client.queue(format!("{tag} {} ", status.to_ascii_uppercase()).as_bytes()).await?;
     desk.client.queue(text).await?;
