@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::agent::doors::{Doors, Gateway};
 use crate::domain::session::Protocol;
 use crate::protocol::sasl::{self, Attempt, Mechanism};
-use crate::upstream::wire::{Wire, WireError};
+use crate::upstream::wire::{Wire, WireError, clear};
 
 /// Longest line before login, and most octets of a command.
 pub(in crate::agent) const MAX_LINE: usize = 8192;
@@ -57,7 +57,7 @@ pub(in crate::agent) enum Entry {
 
 /// Leads a tool to the gateway: both connections, logged in; `None` when it left or was sent away.
 pub(in crate::agent) async fn login<S: Speech>(doors: &Doors, stream: TcpStream) -> Option<(Wire, Wire)> {
-    let tool = Wire::new(Box::new(stream));
+    let tool = Wire::new(clear(stream));
     let mut door = Door { doors, tool, failures: 0, protocol: S::PROTOCOL, go_on: S::GO_ON };
     door.say(&S::greeting()).await.ok()?;
     loop {

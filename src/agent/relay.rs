@@ -38,12 +38,12 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::relay;
-    use crate::upstream::wire::Wire;
+    use crate::upstream::wire::{Wire, clear};
 
     #[tokio::test]
     async fn what_came_early_and_what_comes_last_is_passed_on() {
         let ((mut tool, tool_end), (mut gateway, gateway_end)) = (duplex(64), duplex(64));
-        let (mut inner, mut outer) = (Wire::new(Box::new(tool_end)), Wire::new(Box::new(gateway_end)));
+        let (mut inner, mut outer) = (Wire::new(clear(tool_end)), Wire::new(clear(gateway_end)));
         tool.write_all(b"login\r\nnext\r\n").await.unwrap();
         gateway.write_all(b"ok\r\n* early\r\n").await.unwrap();
         assert_eq!((inner.line(10).await.unwrap(), outer.line(10).await.unwrap()), (b"login".into(), b"ok".into()));

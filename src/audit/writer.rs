@@ -1,6 +1,7 @@
 //! The one task that writes the chain: all events that wait go into one transaction (group commit).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -22,16 +23,16 @@ pub(in crate::audit) struct Waiting {
 
 const BATCH: usize = 256;
 
+/// How long a batch waits for as many events as the last one had: what a transaction costs, its way to the disk above all, hardly
+/// depends on how many are in it. Whoever records alone waits for nobody.
+const GATHERING: Duration = Duration::from_millis(1);
+
 pub(in crate::audit) async fn run(mut chain: Chain, mut queue: mpsc::Receiver<Waiting>, written: watch::Sender<i64>) {
     let mut batch = Vec::with_capacity(BATCH);
+    let mut last = 0;
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        // Requests that are ready to run put their events in as well: one more in this transaction is one less to wait for the next.
-        tokio::task::yield_now().await;
-        while batch.len() < BATCH
-            && let Ok(waiting) = queue.try_recv()
-        {
-            batch.push(waiting);
-        }
+        gather(&mut batch, &mut queue, last).await;
+        last = batch.len();
         let outcome = chain.append(&batch).await;
         if let Err(error) = &outcome {
             tracing::error!(%error, events = batch.len(), "audit events could not be written");
@@ -45,6 +46,21 @@ pub(in crate::audit) async fn run(mut chain: Chain, mut queue: mpsc::Receiver<Wa
             let _ = waiting.done.send(outcome.clone().map(|_| seq));
         }
     }
+}
+
+/// Puts in what others have to say: one more in this transaction is one less to wait for the next.
+async fn gather(batch: &mut Vec<Waiting>, queue: &mut mpsc::Receiver<Waiting>, expected: usize) {
+    // Requests that are ready to run.
+    tokio::task::yield_now().await;
+    while batch.len() < BATCH
+        && let Ok(waiting) = queue.try_recv()
+    {
+        batch.push(waiting);
+    }
+    let expected_come =
+        async { while batch.len() < expected && queue.recv_many(batch, BATCH - batch.len()).await > 0 {} };
+    // In time or not, what has come is in.
+    let _ = tokio::time::timeout(GATHERING, expected_come).await;
 }
 
 /// The chain's end.

@@ -19,7 +19,7 @@ use crate::gateway::pop3;
 use crate::gateway::smtp;
 use crate::gateway::stream::{ListenerMode, Peer, Stream};
 use crate::proxies::{Arrival, Proxies};
-use crate::upstream::wire::keep_alive;
+use crate::upstream::wire::{self, keep_alive};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ impl Listener {
     async fn connection(&self, tcp: Arrival, peer: SocketAddr, gatekeeper: Gatekeeper, shutdown: CancellationToken) {
         let nobody_yet = Peer::at(peer);
         let (stream, mode, peer): (Stream, ListenerMode, Peer) = if self.starttls {
-            (Box::new(tcp), ListenerMode::StartTls(Arc::clone(&self.tls)), nobody_yet)
+            (wire::clear(tcp), ListenerMode::StartTls(Arc::clone(&self.tls)), nobody_yet)
         } else {
             // In a box: it is over when the session begins.
             let handshake = Box::pin(TlsAcceptor::from(Arc::clone(&self.tls)).accept(tcp));

@@ -34,7 +34,7 @@ use crate::protocol::sasl;
 use crate::registry::{GrantTerms, Registry};
 use crate::store::Store;
 use crate::upstream::imap::Connection;
-use crate::upstream::wire::Wire;
+use crate::upstream::wire::{Wire, clear};
 use crate::upstream::{DialPolicy, Dialer};
 use crate::vault::Vault;
 
@@ -114,8 +114,8 @@ impl House {
     ) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<()>) {
         let ((tool, ours), (upstream, theirs)) = (duplex(1 << 16), duplex(1 << 16));
         let capabilities = capabilities.split(' ').map(str::to_owned).collect();
-        let connection = Connection { wire: Wire::new(Box::new(theirs)), capabilities };
-        let client = Wire::new(Box::new(ours));
+        let connection = Connection { wire: Wire::new(clear(theirs)), capabilities };
+        let client = Wire::new(clear(ours));
         let session = self.admitted().await;
         let desk = session::Desk::new(self.gatekeeper.clone(), client, session, connection);
         let running = session::run(desk, shutdown);
@@ -167,7 +167,7 @@ async fn gw_09_a_login_that_drips_is_over_after_a_minute() {
     let house = House::new().await;
     let (mut tool, ours) = duplex(1 << 16);
     let (peer, mode) = (Peer::at(PEER.parse().unwrap()), ListenerMode::ImplicitTls);
-    let serving = tokio::spawn(serve(house.gatekeeper.clone(), Box::new(ours), peer, mode, CancellationToken::new()));
+    let serving = tokio::spawn(serve(house.gatekeeper.clone(), clear(ours), peer, mode, CancellationToken::new()));
     let mut greeting = [0; 4096];
     assert!(tool.read(&mut greeting).await.unwrap() > 0);
     tokio::time::pause();

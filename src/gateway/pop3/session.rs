@@ -296,12 +296,12 @@ mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::{End, next_line};
-    use crate::upstream::wire::Wire;
+    use crate::upstream::wire::{Wire, clear};
 
     #[tokio::test(start_paused = true)]
     async fn po_04_a_tool_may_be_silent_for_ten_minutes() {
         let (mut tool, ours) = duplex(64);
-        let mut wire = Wire::new(Box::new(ours));
+        let mut wire = Wire::new(clear(ours));
         let talk = async {
             for _ in 0..3 {
                 tokio::time::sleep(Duration::from_secs(601)).await;

@@ -13,7 +13,7 @@ use crate::domain::clock::Clock;
 use crate::domain::id::{ClientId, MailboxId};
 use crate::domain::mailbox::{Endpoint, TlsMode};
 use crate::upstream::berths::{Berth, Berths, Kind, Login, Settings, Taken};
-use crate::upstream::wire::Wire;
+use crate::upstream::wire::{Wire, clear};
 
 const KEEP: Duration = Duration::from_secs(60);
 
@@ -45,7 +45,7 @@ fn connected(mut berth: Berth) -> (Wire, DuplexStream) {
     let endpoint = Endpoint { host: "localhost".to_owned(), port: 993, tls: TlsMode::Implicit, ca_pem: None };
     berth.logged_in(Login { endpoint, username: "u".to_owned(), version: 1, at: Instant::now() });
     let (ours, theirs) = duplex(1024);
-    let mut wire = Wire::new(Box::new(ours));
+    let mut wire = Wire::new(clear(ours));
     wire.take_berth(berth);
     (wire, theirs)
 }
@@ -168,7 +168,7 @@ async fn what_is_not_quiet_or_too_many_does_not_rest() {
     begun.gather(b"half a command");
     assert!(berths.rest(begun, Vec::new()).is_some(), "something waits to be sent");
     let taken = take(&berths, &mailbox, &client()).await;
-    let mut nameless = Wire::new(Box::new(duplex(64).0));
+    let mut nameless = Wire::new(clear(duplex(64).0));
     nameless.take_berth(taken.0);
     assert!(berths.rest(nameless, Vec::new()).is_some(), "nobody logged in");
     let mut connections = Vec::new();

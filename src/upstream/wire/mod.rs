@@ -8,17 +8,17 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use memchr::{memchr, memchr_iter, memchr2};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use zeroize::Zeroize;
 
 use crate::upstream::berths::Berth;
 
 pub use crate::upstream::wire::alive::keep_alive;
 
-/// Bytes in both directions.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Bytes in both directions. What has arrived is looked at where it lies: a connection that waits needs no room for what may come.
+pub trait Io: AsyncBufRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+impl<T: AsyncBufRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection: TLS already, or a clear one that must be upgraded before anything of worth is said.
 pub type Stream = Box<dyn Io>;
@@ -26,9 +26,13 @@ pub type Stream = Box<dyn Io>;
 /// How much gathers before it is written in one go.
 const CHUNK: usize = 32 * 1024;
 
-/// How much is read in one go: a command or its answer, and while more than that comes, what a TLS record holds.
-const LINE: usize = 2 * 1024;
-const RECORD: usize = 16 * 1024;
+/// How much is read in one go of a connection without TLS; with it, it is what a TLS record holds.
+const CLEAR: usize = 2 * 1024;
+
+/// A connection that has no room of its own for what arrives: one without TLS.
+pub fn clear(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Stream {
+    Box::new(BufReader::with_capacity(CLEAR, stream))
+}
 
 /// Why reading stopped.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +71,6 @@ pub struct Wire {
     start: usize,
     /// Up to where `input` was searched for a line end, so that every octet is looked at once however slowly it comes.
     searched: usize,
-    /// Whether much is coming.
-    is_busy: bool,
     output: Vec<u8>,
     /// How much of `output` is on its way already.
     sent: usize,
@@ -87,17 +89,7 @@ impl std::fmt::Debug for Wire {
 impl Wire {
     /// Wraps a connection.
     pub fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            input: Vec::new(),
-            start: 0,
-            searched: 0,
-            is_busy: false,
-            output: Vec::new(),
-            sent: 0,
-            queued: 0,
-            berth: None,
-        }
+        Self { stream, input: Vec::new(), start: 0, searched: 0, output: Vec::new(), sent: 0, queued: 0, berth: None }
     }
 
     /// Holds `berth` for as long as the connection is open.
@@ -148,30 +140,22 @@ impl Wire {
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
         }
-        let room = if self.is_busy { RECORD } else { LINE };
         let Self { stream, input, output, .. } = self;
         let read = poll_fn(|context| {
-            let mut space = vec![0; room];
-            let mut arrived = ReadBuf::new(&mut space);
-            if Pin::new(&mut *stream).poll_read(context, &mut arrived)?.is_pending() {
+            let Poll::Ready(arrived) = Pin::new(&mut *stream).poll_fill_buf(context) else {
                 for buffer in [&mut *input, &mut *output] {
                     if buffer.is_empty() {
                         *buffer = Vec::new();
                     }
                 }
                 return Poll::Pending;
-            }
-            let read = arrived.filled().len();
-            if input.is_empty() {
-                space.truncate(read);
-                *input = space;
-            } else {
-                input.extend_from_slice(arrived.filled());
-            }
-            Poll::Ready(Ok::<_, io::Error>(read))
+            };
+            let arrived = arrived?;
+            input.extend_from_slice(arrived);
+            Poll::Ready(Ok::<_, io::Error>(arrived.len()))
         });
         let read = read.await?;
-        self.is_busy = read >= LINE;
+        Pin::new(&mut self.stream).consume(read);
         if read == 0 { Err(WireError::Closed) } else { Ok(()) }
     }
 
