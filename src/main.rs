@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use tikv_jemallocator::Jemalloc;
+use zeroizing_alloc::ZeroAlloc;
+
 /// Heap is wiped when it is given back, so that no copy of a secret outlives the buffer it passed through (VL-06).
 #[global_allocator]
-static HEAP: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static HEAP: ZeroAlloc<Jemalloc> = ZeroAlloc(Jemalloc);
 
 fn main() -> ExitCode {
     mailwarden::cli::run()

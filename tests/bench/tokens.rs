@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mailwarden::domain::client::TokenAlg;
+use tikv_jemallocator::Jemalloc;
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::gauge::Gauge;
 use crate::load::Load;
@@ -30,7 +32,7 @@ use crate::report::Measured;
 
 /// The program's own: it wipes what it gives back, which is a part of what a token costs.
 #[global_allocator]
-static HEAP: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static HEAP: ZeroAlloc<Jemalloc> = ZeroAlloc(Jemalloc);
 
 const ALGS: [TokenAlg; 2] = [TokenAlg::EdDsa, TokenAlg::Es256];
 const CONNECTIONS: [usize; 2] = [16, 64];

@@ -98,14 +98,14 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let desk = {
-        // In a box that goes before the session begins: what a login needs is not held through hours of work.
+        // In boxes that go before the session begins: what a login needs, or its end, is not held through hours of work.
         let mut admitted = None;
         let login = Box::pin(auth::login(&gatekeeper, &mut admitted, Wire::new(stream), peer, mode));
         let inside = door::in_time(login, &shutdown).await;
         let Some(session) = admitted else { return };
         match inside {
             Ok((client, upstream)) => Desk::new(gatekeeper, client, session, upstream),
-            Err(reason) => return gatekeeper.close(session, reason).await,
+            Err(reason) => return Box::pin(gatekeeper.close(session, reason)).await,
         }
     };
     session::run(desk, shutdown).await;

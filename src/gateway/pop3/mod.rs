@@ -73,7 +73,8 @@ pub async fn serve(
     let Some(session) = admitted else { return };
     match inside {
         Ok(client) => session::run(gatekeeper, client, session, shutdown).await,
-        Err(reason) => gatekeeper.close(session, reason).await,
+        // In a box: what an end needs is not held through a session.
+        Err(reason) => Box::pin(gatekeeper.close(session, reason)).await,
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         let _ = budget::end(&mut desk).await;
     }
     desk.reads.close(&desk.gatekeeper, &desk.session, Vec::new()).await;
-    desk.gatekeeper.close(desk.session, reason).await;
+    Box::pin(desk.gatekeeper.close(desk.session, reason)).await;
 }
 
 fn last_word(reason: EndReason) -> &'static str {

@@ -77,7 +77,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
     if is_unproven {
         let _ = data::settle(&mut desk).await;
     }
-    desk.gatekeeper.close(desk.session, reason).await;
+    Box::pin(desk.gatekeeper.close(desk.session, reason)).await;
 }
 
 fn last_word(reason: EndReason) -> &'static str {
