@@ -23,8 +23,8 @@ pub(in crate::audit) struct Waiting {
 
 const BATCH: usize = 256;
 
-/// How long a batch waits for as many events as the last one had: what a transaction costs, its way to the disk above all, hardly
-/// depends on how many are in it. Whoever records alone waits for nobody.
+/// How long a batch waits at most for as many events as the last one had: what a transaction costs, its way to the disk above all, hardly
+/// depends on how many are in it. Who goes on recording alone waits once, after the last batch of several.
 const GATHERING: Duration = Duration::from_millis(1);
 
 pub(in crate::audit) async fn run(mut chain: Chain, mut queue: mpsc::Receiver<Waiting>, written: watch::Sender<i64>) {

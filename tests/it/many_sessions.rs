@@ -76,7 +76,7 @@ fn a_revoked_client_among_thousands_of_idle_sessions_loses_exactly_its_own_at_on
         }
     });
     ended(&crowd);
-    // A heap that keeps what was freed would have three quarters of it still.
+    // The allowance for what is made once is nearly what few sessions hold: it is the many that tell.
     let rest = before + sessions * each / 4 + (8 << 20);
     let after = wait_for("their memory to be given back", GIVEN_BACK, || {
         Some(gateway.resident_octets()).filter(|octets| *octets < rest)
