@@ -33,7 +33,8 @@ impl Registry {
         for row in self.store.rows(sql::SESSION_OTHERS, &[self.node.as_str().into(), alive.0.into()]).await? {
             list.extend(read(&row));
         }
-        list.sort_by(|(_, left), (_, right)| left.id.cmp(&right.id));
+        // Ids know the second alone.
+        list.sort_by(|(_, left), (_, right)| (left.started_at, &left.id).cmp(&(right.started_at, &right.id)));
         Ok(list)
     }
 

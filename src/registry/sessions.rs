@@ -87,11 +87,9 @@ impl Sessions {
         SessionHandle { sessions: self.clone(), id, ended }
     }
 
-    /// What runs now, oldest first.
+    /// What runs now, in no order.
     pub fn list(&self) -> Vec<SessionInfo> {
-        let mut list: Vec<_> = self.lock().values().map(|entry| entry.info.clone()).collect();
-        list.sort_by(|left, right| left.id.cmp(&right.id));
-        list
+        self.lock().values().map(|entry| entry.info.clone()).collect()
     }
 
     /// What runs now, each with what it was let in with.

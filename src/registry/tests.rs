@@ -239,6 +239,22 @@ async fn vl_12_a_grant_copied_to_another_mailbox_is_refused_and_recorded() {
 }
 
 #[tokio::test]
+async fn sessions_are_listed_oldest_first_within_a_second_too() {
+    let house = House::new().await;
+    let granted = house.granted().await;
+    let mut opened = Vec::new();
+    let mut handles = Vec::new();
+    for _ in 0..8 {
+        let info = house.session(&granted);
+        opened.push(info.id.clone());
+        handles.push(house.registry.sessions().open(info, house.standing(&granted)));
+        house.clock.advance(1);
+    }
+    let listed: Vec<_> = house.registry.list_sessions().await.unwrap().into_iter().map(|(_, info)| info.id).collect();
+    assert_eq!(listed, opened);
+}
+
+#[tokio::test]
 async fn sessions_are_listed_and_ended_from_another_node_and_a_dead_node_is_forgotten() {
     let house = House::new().await;
     let granted = house.granted().await;
