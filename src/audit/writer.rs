@@ -147,3 +147,47 @@ fn insert_for(records: usize) -> Option<(Statement, usize)> {
         _ => (sql::EVENT_ADD_8, 8),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{mpsc, oneshot};
+    use tokio::time::{Duration, Instant};
+
+    use super::{BATCH, GATHERING, Waiting, gather};
+    use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
+
+    fn waiting() -> Waiting {
+        let event = AuditEvent::new(EventCode::TokenIssued, Actor::System, Outcome::Success);
+        Waiting { event, done: oneshot::channel().0 }
+    }
+
+    /// How many a batch of one becomes when `others` come after `later`, and how long it waited for them.
+    async fn gathered(expected: usize, others: usize, later: Duration) -> (usize, Duration) {
+        let (sender, mut queue) = mpsc::channel(2 * BATCH);
+        tokio::spawn(async move {
+            tokio::time::sleep(later).await;
+            for _ in 0..others {
+                sender.send(waiting()).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        });
+        let (mut batch, began) = (vec![waiting()], Instant::now());
+        gather(&mut batch, &mut queue, expected).await;
+        (batch.len(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_for_as_many_as_the_last_one_had_and_no_longer_than_a_moment() {
+        let at_once = Duration::ZERO;
+        assert_eq!(gathered(1, 0, at_once).await, (1, at_once), "who records alone waits for nobody");
+        assert_eq!(gathered(3, 2, at_once).await, (3, at_once), "all are there");
+        assert_eq!(gathered(1, 2, at_once).await, (3, at_once), "more than there were are welcome");
+        let (count, waited) = gathered(3, 1, at_once).await;
+        assert_eq!(count, 2, "one of two came, and is not lost");
+        assert!(waited >= GATHERING && waited < 3 * GATHERING, "it waited {waited:?}");
+        let (count, waited) = gathered(3, 2, Duration::from_secs(1)).await;
+        assert_eq!(count, 1, "they are late");
+        assert!(waited >= GATHERING && waited < 3 * GATHERING, "it waited {waited:?}");
+        assert_eq!(gathered(BATCH, 2 * BATCH, at_once).await, (BATCH, at_once), "a batch has an end");
+    }
+}

@@ -61,10 +61,16 @@ pub(super) async fn run(desk: &mut Desk, tag: &str, head: &[u8], literal: Litera
     }
     let (mut rest, mut header) = (literal.length, HeaderScan::default());
     while rest > 0 {
-        let chunk = patiently(desk.client.piece(rest)).await?;
-        rest -= chunk.len() as u64;
-        header.feed(chunk);
-        desk.upstream.queue(chunk).await.map_err(|_| upstream_lost())?;
+        let Desk { client, upstream, .. } = &mut *desk;
+        let pass = |chunk: &[u8]| {
+            header.feed(chunk);
+            (chunk.len() as u64, upstream.gather(chunk))
+        };
+        let (passed, is_enough) = patiently(client.piece(rest, pass)).await?;
+        rest -= passed;
+        if is_enough {
+            upstream.flush().await.map_err(|_| upstream_lost())?;
+        }
     }
     // One message a command: MULTIAPPEND is not offered, and what else could follow is not understood.
     if !patiently(desk.client.line(2)).await?.is_empty() {
@@ -93,7 +99,7 @@ async fn swallow(desk: &mut Desk, literal: Literal) -> Result<(), End> {
     }
     let mut rest = literal.length;
     while rest > 0 {
-        rest -= patiently(desk.client.piece(rest)).await?.len() as u64;
+        rest -= patiently(desk.client.piece(rest, |chunk| chunk.len() as u64)).await?;
     }
     if patiently(desk.client.line(2)).await?.is_empty() { Ok(()) } else { Err(End::Bye("malformed APPEND".to_owned())) }
 }

@@ -1,5 +1,6 @@
 //! From upstream to tool: lines told apart and let through or not, literals streamed through a fixed buffer.
 
+use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use crate::domain::folder::FolderPath;
@@ -95,17 +96,21 @@ async fn next(desk: &mut Desk) -> Result<Part, End> {
             return Ok(part);
         }
         wait(desk).await?;
+        desk.upstream.fill().await.map_err(|_| upstream_lost())?;
     }
 }
 
 /// Waits for more of the upstream, for as long as it may be silent and the tool is there to hear it.
 async fn wait(desk: &mut Desk) -> Result<(), End> {
+    if let Some(more) = desk.upstream.more().now_or_never() {
+        return more.map_err(|_| upstream_lost());
+    }
     // Nothing more at hand: let the tool see what there is while we wait.
     desk.client.flush().await?;
     let Desk { client, upstream, .. } = desk;
     tokio::select! {
         biased;
-        filled = timeout(PATIENCE, upstream.fill()) => match filled {
+        more = timeout(PATIENCE, upstream.more()) => match more {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(upstream_lost()),
         },
@@ -189,13 +194,17 @@ pub(super) async fn stream(desk: &mut Desk, line: Part, is_shown: bool) -> Resul
             if desk.upstream.buffered().is_empty() {
                 wait(desk).await?;
             }
-            let chunk = desk.upstream.piece(rest).await.map_err(|_| upstream_lost())?;
-            rest -= chunk.len() as u64;
-            if is_shown {
-                desk.reads.chunk(chunk);
-                if is_shown_too {
-                    desk.client.queue(chunk).await?;
+            let Desk { client, upstream, reads, .. } = &mut *desk;
+            let pass = |chunk: &[u8]| {
+                if is_shown {
+                    reads.chunk(chunk);
                 }
+                (chunk.len() as u64, is_shown && is_shown_too && client.gather(chunk))
+            };
+            let (passed, is_enough) = upstream.piece(rest, pass).await.map_err(|_| upstream_lost())?;
+            rest -= passed;
+            if is_enough {
+                client.flush().await?;
             }
         }
         desk.reads.literal_end();
@@ -244,6 +253,7 @@ async fn with_literals(desk: &mut Desk, line: Vec<u8>) -> Result<Vec<u8>, End> {
         }
         while (desk.upstream.buffered().len() as u64) < literal.length {
             wait(desk).await?;
+            desk.upstream.fill().await.map_err(|_| upstream_lost())?;
         }
         whole.push_literal(&desk.upstream.exactly(literal.length).await.map_err(|_| upstream_lost())?);
         whole.push_line(&self::whole(next(desk).await?)?);

@@ -140,8 +140,22 @@ impl Wire {
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
         }
+        self.arrived(|input, arrived| {
+            input.extend_from_slice(arrived);
+            (arrived.len(), ())
+        })
+        .await
+    }
+
+    /// Waits until more has arrived than [`Wire::buffered`] shows. May be cancelled.
+    pub async fn more(&mut self) -> Result<(), WireError> {
+        self.arrived(|_, _| (0, ())).await
+    }
+
+    /// Waits until something has arrived and has `look` see it where it lies. `look` says how much of it is taken.
+    async fn arrived<T>(&mut self, mut look: impl FnMut(&mut Vec<u8>, &[u8]) -> (usize, T)) -> Result<T, WireError> {
         let Self { stream, input, output, .. } = self;
-        let read = poll_fn(|context| {
+        let (taken, found) = poll_fn(|context| {
             let Poll::Ready(arrived) = Pin::new(&mut *stream).poll_fill_buf(context) else {
                 for buffer in [&mut *input, &mut *output] {
                     if buffer.is_empty() {
@@ -150,13 +164,12 @@ impl Wire {
                 }
                 return Poll::Pending;
             };
-            let arrived = arrived?;
-            input.extend_from_slice(arrived);
-            Poll::Ready(Ok::<_, io::Error>(arrived.len()))
-        });
-        let read = read.await?;
-        Pin::new(&mut self.stream).consume(read);
-        if read == 0 { Err(WireError::Closed) } else { Ok(()) }
+            let arrived = Some(arrived?).filter(|arrived| !arrived.is_empty()).ok_or(WireError::Closed)?;
+            Poll::Ready(Ok::<_, WireError>(look(input, arrived)))
+        })
+        .await?;
+        Pin::new(stream).consume(taken);
+        Ok(found)
     }
 
     /// Takes a whole line, without its CRLF, if one has arrived. `max` bounds its length.
@@ -233,17 +246,23 @@ impl Wire {
 
     /// Takes between 1 and `most` octets, waiting for them if there are none.
     pub async fn some(&mut self, most: u64) -> Result<Vec<u8>, WireError> {
-        self.piece(most).await.map(<[u8]>::to_vec)
+        self.piece(most, <[u8]>::to_vec).await
     }
 
-    /// The same for who needs them for a moment only.
-    pub async fn piece(&mut self, most: u64) -> Result<&[u8], WireError> {
+    /// The same for who needs them for a moment only: `look` sees them where they lie.
+    pub async fn piece<T>(&mut self, most: u64, mut look: impl FnMut(&[u8]) -> T) -> Result<T, WireError> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         if self.buffered().is_empty() {
-            self.fill().await?;
+            return self
+                .arrived(|_, arrived| {
+                    let piece = arrived.get(..most).unwrap_or(arrived);
+                    (piece.len(), look(piece))
+                })
+                .await;
         }
         let from = self.start;
-        self.start += usize::try_from(most).unwrap_or(usize::MAX).min(self.buffered().len());
-        Ok(self.input.get(from..self.start).unwrap_or_default())
+        self.start += most.min(self.buffered().len());
+        Ok(look(self.input.get(from..self.start).unwrap_or_default()))
     }
 
     /// Takes exactly `length` octets. The caller has bounded `length`.
@@ -251,7 +270,7 @@ impl Wire {
         let mut taken = Vec::new();
         while (taken.len() as u64) < length {
             let rest = length - taken.len() as u64;
-            taken.extend_from_slice(self.piece(rest).await?);
+            self.piece(rest, |piece| taken.extend_from_slice(piece)).await?;
         }
         Ok(taken)
     }

@@ -51,6 +51,21 @@ async fn a_long_line_comes_in_parts_that_make_it_up() {
 }
 
 #[tokio::test]
+async fn pieces_are_looked_at_where_they_lie_and_nothing_is_taken_twice() {
+    let mut wire = Wire::new(clear(std::io::Cursor::new(b"0123456789\r\n".to_vec())));
+    wire.more().await.unwrap();
+    assert_eq!(wire.buffered(), b"", "more is there, and not taken");
+    assert_eq!(wire.some(4).await.unwrap(), b"0123");
+    wire.fill().await.unwrap();
+    assert_eq!(wire.buffered(), b"456789\r\n");
+    assert_eq!(wire.some(2).await.unwrap(), b"45");
+    assert_eq!(wire.exactly(3).await.unwrap(), b"678");
+    assert_eq!(wire.take_line(4).unwrap().as_deref(), Some(&b"9"[..]));
+    assert!(matches!(wire.more().await, Err(WireError::Closed)));
+    assert!(matches!(wire.some(1).await, Err(WireError::Closed)));
+}
+
+#[tokio::test]
 async fn a_line_that_is_too_long_once_is_too_long_again() {
     let mut wire = wire(b"12345678901234\r\nNOOP\r\n").await;
     assert!(matches!(wire.take_line(4), Err(WireError::TooLong)));

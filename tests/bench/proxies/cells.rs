@@ -8,6 +8,9 @@ use crate::peer::{DIRECT, Peer, Upstream};
 use crate::process::{cpu_of, memory_of};
 use crate::tls;
 
+/// How long sessions have been idle when their memory is looked at: what only their logins needed is given back by then.
+const REST: Duration = Duration::from_secs(15);
+
 /// How much is measured.
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
@@ -28,7 +31,7 @@ pub(crate) struct Measured {
 pub(crate) struct Cells {
     pub(crate) upstream: String,
     pub(crate) rounds: BTreeMap<(Load, &'static str), Vec<Measured>>,
-    /// KiB for each idle session, and how long all took to open.
+    /// KiB for each idle session after [`REST`], and how long all took to open.
     pub(crate) idle: BTreeMap<&'static str, (f64, Duration)>,
 }
 
@@ -45,6 +48,7 @@ pub(crate) async fn run(name: &str, upstream: &Upstream, peers: Vec<Peer>, plan:
             let (before, began) = (memory_of(&peer.roots()), std::time::Instant::now());
             let open = idle(peer, &tls, plan.sessions).await?;
             let took = began.elapsed();
+            tokio::time::sleep(REST).await;
             let grown = memory_of(&peer.roots()).saturating_sub(before);
             drop(open);
             let each = f64::from(u32::try_from(grown)?) / f64::from(u32::try_from(plan.sessions)?);
