@@ -12,6 +12,15 @@ use crate::cli::manage::Common;
 pub(super) enum Audit {
     /// Events
     List {
+        /// Only those with this code, such as token.issued
+        #[arg(long)]
+        code: Option<String>,
+        /// Only those about this client: id or name
+        #[arg(long)]
+        client: Option<String>,
+        /// Only those about this mailbox: id or address
+        #[arg(long)]
+        mailbox: Option<String>,
         /// Only those after this number
         #[arg(long, default_value_t = 0)]
         after: i64,
@@ -41,17 +50,12 @@ impl Audit {
     /// Does it: a call, an export that is read piece by piece, or a verification that needs no server.
     pub(super) async fn run(self, common: &Common) -> anyhow::Result<Value> {
         match self {
-            Self::List { after, limit } => {
-                Api::new(&common.target)?.call(Method::GET, &format!("/audit?after={after}&limit={limit}"), None).await
+            Self::List { code, client, mailbox, after, limit } => {
+                list(common, "/audit", [("code", code), ("client", client), ("mailbox", mailbox)], after, limit).await
             }
             Self::WhoRead { message_id, mailbox, after, limit } => {
-                let mut query = form_urlencoded::Serializer::new(String::new());
-                query.append_pair("message_id", &message_id);
-                if let Some(mailbox) = mailbox {
-                    query.append_pair("mailbox", &mailbox);
-                }
-                query.append_pair("after", &after.to_string()).append_pair("limit", &limit.to_string());
-                Api::new(&common.target)?.call(Method::GET, &format!("/audit/who-read?{}", query.finish()), None).await
+                let asked = [("message_id", Some(message_id)), ("mailbox", mailbox)];
+                list(common, "/audit/who-read", asked, after, limit).await
             }
             Self::File(FileCommand::Export { output }) => {
                 audit_offline::export(&Api::new(&common.target)?, output.as_deref()).await?;
@@ -63,4 +67,18 @@ impl Audit {
             },
         }
     }
+}
+
+/// One page of what `asked` picks.
+async fn list<const N: usize>(
+    common: &Common,
+    path: &str,
+    asked: [(&str, Option<String>); N],
+    after: i64,
+    limit: u32,
+) -> anyhow::Result<Value> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(asked.iter().filter_map(|(name, value)| Some((name, value.as_deref()?))));
+    query.append_pair("after", &after.to_string()).append_pair("limit", &limit.to_string());
+    Api::new(&common.target)?.call(Method::GET, &format!("{path}?{}", query.finish()), None).await
 }

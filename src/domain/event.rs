@@ -22,6 +22,11 @@ macro_rules! codes {
             pub fn as_str(self) -> &'static str {
                 match self {$( Self::$name => $code, )*}
             }
+
+            /// The code with this text.
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
         }
     };
 }

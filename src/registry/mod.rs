@@ -49,6 +49,8 @@ mod introspection_tests;
 #[cfg(test)]
 mod key_tests;
 #[cfg(test)]
+mod roster_tests;
+#[cfg(test)]
 mod secret_use_tests;
 #[cfg(test)]
 mod tests;

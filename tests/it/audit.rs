@@ -58,6 +58,54 @@ impl Drop for SmallDisk {
 }
 
 #[test]
+fn the_list_is_narrowed_by_code_client_and_mailbox_and_knows_who_is_gone() {
+    let dir = folder();
+    let ca = Ca::create(&dir.path().join("ca"));
+    let other = "other@example.test";
+    let dovecot = Dovecot::start(&ca, &[(ADDRESS, PASSWORD), (other, PASSWORD)]);
+    let gateway = Gateway::start(&ca);
+    for address in [ADDRESS, other] {
+        let upstream = Upstream { imap: dovecot.imaps, smtp: None, starttls: false };
+        gateway.add_mailbox(address, PASSWORD, upstream, &ca).expect_ok("mailbox add");
+    }
+    let (first, second) = (gateway.add_tool("first", ADDRESS, "backup"), gateway.add_tool("second", other, "backup"));
+    gateway.token(&first, ADDRESS);
+    gateway.token(&second, other);
+    let list = |asked: &[&str]| -> Vec<(String, Value, Value)> {
+        let printed = gateway.manage_ok(&[&["audit", "list", "--format", "json"], asked].concat(), b"");
+        let page: Value = serde_json::from_str(&printed).expect("JSON");
+        let events = page["events"].as_array().expect("events").clone();
+        let told = |event: &Value| (event["code"].to_string(), event["client_id"].clone(), event["mailbox_id"].clone());
+        events.iter().map(told).collect()
+    };
+    let issued = list(&["--code", "token.issued"]);
+    assert_eq!(issued.len(), 2);
+    assert!(issued.iter().all(|(code, ..)| code == "\"token.issued\""), "{issued:?}");
+    let of_first = list(&["--client", "first"]);
+    assert!(!of_first.is_empty() && of_first.iter().all(|(_, client, _)| *client == first.id), "{of_first:?}");
+    assert_eq!(list(&["--client", &first.id]), of_first, "the id names it too");
+    let of_other = list(&["--mailbox", other]);
+    let mailbox = of_other.first().expect("it was added").2.clone();
+    assert!(of_other.len() >= 2 && of_other.iter().all(|(.., id)| *id == mailbox), "{of_other:?}");
+    assert_eq!(list(&["--code", "token.issued", "--client", "first"]).len(), 1);
+    assert_eq!(list(&["--client", "first", "--mailbox", other]), [], "all of them hold");
+
+    gateway.manage_ok(&["client", "remove", &first.id], b"");
+    let gone = list(&["--client", &first.id]);
+    assert!(gone.len() > of_first.len(), "with its removal: {gone:?}");
+    for (asked, word) in [
+        (["--client", "first"], "client"),
+        (["--client", "nobody"], "client"),
+        (["--mailbox", "nobody@example.test"], "mailbox"),
+        (["--code", "no.such"], "no such code"),
+    ] {
+        let refused = gateway.manage(&[&["audit", "list"][..], &asked].concat(), b"");
+        assert_ne!(refused.code, Some(0), "{asked:?}");
+        assert!(refused.stderr.contains(word), "{asked:?}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn au_01_a_full_disk_stops_tokens_and_the_service_recovers_alone() {
     let dir = folder();
     let ca = Ca::create(&dir.path().join("ca"));

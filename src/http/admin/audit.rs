@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::audit::Filter;
 use crate::audit::record::Record;
 use crate::crypto::encoding::base64url;
+use crate::domain::event::EventCode;
 use crate::domain::fault::Fault;
 use crate::http::admin::caller::{Caller, Readers, Roles};
 use crate::http::admin::input::Query;
@@ -19,6 +20,12 @@ use crate::http::problem::Problem;
 pub(super) struct Page {
     /// Only those after this number; from the first when absent.
     after: Option<i64>,
+    /// Only those with this code.
+    code: Option<String>,
+    /// Only those about this client: id or name. One that was removed is known by its id alone.
+    client: Option<String>,
+    /// Only those about this mailbox: id or address. One that was removed is known by its id alone.
+    mailbox: Option<String>,
     /// At most so many, 1 to 1000; 100 when absent.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -50,14 +57,39 @@ pub(super) struct Verified {
 }
 
 /// Events
+///
+/// The codes stand in the documentation of the audit log.
 #[utoipa::path(get, path = "/audit", operation_id = "audit_list", tag = "audit", params(Page),
-    extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = List)))]
+    extensions(("x-mailwarden-roles" = json!(Readers::ALL))), responses((status = 200, body = List), (status = 404)))]
 pub(super) async fn list(caller: Caller<Readers>, Query(page): Query<Page>) -> Result<Json<List>, Problem> {
     let limit = page.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
         return Err(Problem::new(Fault::Invalid, "limit must be 1 to 1000"));
     }
-    let filter = Filter { after_seq: page.after.unwrap_or(0), limit, ..Filter::default() };
+    let registry = caller.registry();
+    let filter = Filter {
+        after_seq: page.after.unwrap_or(0),
+        limit,
+        code: match page.code {
+            Some(code) => Some(EventCode::named(&code).ok_or_else(|| Problem::new(Fault::Invalid, "no such code"))?),
+            None => None,
+        },
+        client: match page.client {
+            Some(name) => match name.parse() {
+                Ok(id) => Some(id),
+                Err(_) => Some(registry.find_client(&name).await?.id),
+            },
+            None => None,
+        },
+        mailbox: match page.mailbox {
+            Some(name) => match name.parse() {
+                Ok(id) => Some(id),
+                Err(_) => Some(registry.find_mailbox(&name).await?.id),
+            },
+            None => None,
+        },
+        verdict: None,
+    };
     Ok(Json(List { events: caller.state.audit.list(filter).await? }))
 }
 
