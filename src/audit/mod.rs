@@ -186,20 +186,21 @@ impl Audit {
     /// Lists records in their order.
     pub async fn list(&self, filter: Filter) -> Result<Vec<Record>, AuditError> {
         let limit = if filter.limit == 0 { 100 } else { filter.limit.min(1000) };
-        let rows = self
-            .store
-            .rows(
-                sql::EVENT_LIST,
-                &[
-                    filter.after_seq.into(),
-                    filter.code.map(EventCode::as_str).into(),
-                    filter.client.as_ref().map(ClientId::as_str).into(),
-                    filter.mailbox.as_ref().map(MailboxId::as_str).into(),
-                    filter.verdict.as_ref().map(VerdictId::as_str).into(),
-                    i64::from(limit).into(),
-                ],
-            )
-            .await?;
+        let statement = match &filter {
+            Filter { verdict: Some(_), .. } => sql::EVENT_LIST_OF_VERDICT,
+            Filter { mailbox: Some(_), .. } => sql::EVENT_LIST_OF_MAILBOX,
+            Filter { client: Some(_), .. } => sql::EVENT_LIST_OF_CLIENT,
+            _ => sql::EVENT_LIST,
+        };
+        let args = [
+            filter.after_seq.into(),
+            filter.code.map(EventCode::as_str).into(),
+            filter.client.as_ref().map(ClientId::as_str).into(),
+            filter.mailbox.as_ref().map(MailboxId::as_str).into(),
+            filter.verdict.as_ref().map(VerdictId::as_str).into(),
+            i64::from(limit).into(),
+        ];
+        let rows = self.store.rows(statement, &args).await?;
         rows.iter().map(|row| Record::from_row(row).map_err(AuditError::from)).collect()
     }
 

@@ -12,7 +12,7 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::{Actor, AuditEvent, EventCode, Outcome};
 use crate::domain::fault::{Classify, Fault};
 use crate::domain::secret::{MacKey, Secret};
-use crate::store::Store;
+use crate::store::{Store, sql};
 
 struct Log {
     _folder: TempDir,
@@ -348,4 +348,19 @@ async fn events_that_come_together_are_one_chain_and_each_sender_hears_its_own_p
         log.audit.checkpoint().await.unwrap();
     }
     assert!(log.audit.verify().await.is_ok());
+}
+
+#[tokio::test]
+async fn records_of_one_client_mailbox_or_verdict_are_found_without_a_walk_through_the_log() {
+    let log = Log::empty().await;
+    for (statement, index) in [
+        (sql::EVENT_LIST_OF_CLIENT, "audit_events_client (client_id=? AND seq>?)"),
+        (sql::EVENT_LIST_OF_MAILBOX, "audit_events_mailbox (mailbox_id=? AND seq>?)"),
+        (sql::EVENT_LIST_OF_VERDICT, "audit_events_verdict (verdict_id=?"),
+    ] {
+        let asked = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statement.text()));
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(asked).fetch_all(&log.raw).await.unwrap();
+        assert!(plan.iter().any(|(.., step)| step.contains(index)), "{plan:?}");
+        assert!(plan.iter().all(|(.., step)| !step.contains("TEMP B-TREE")), "sorted anew: {plan:?}");
+    }
 }

@@ -115,6 +115,21 @@ macro_rules! credentials {
 macro_rules! events { () => {
     "seq, at, code, actor, outcome, client_id, mailbox_id, grant_id, session_id, request_id, verdict_id, source, detail, hash"
 }; }
+/// Records by a filter. What it must hold stands in `$must` once more, so that SQLite finds an index for it.
+macro_rules! event_list {
+    ($must:literal) => {
+        concat!(
+            "SELECT ",
+            events!(),
+            " FROM audit_events WHERE ",
+            $must,
+            "seq > $1 \
+    AND (CAST($2 AS TEXT) IS NULL OR code = $2) AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) \
+    AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \
+    ORDER BY seq LIMIT $6"
+        )
+    };
+}
 /// The places of one record among those of several.
 #[rustfmt::skip]
 macro_rules! event_row {
@@ -198,10 +213,10 @@ statements! {
     EVENT_ADD_8 = concat!("INSERT INTO audit_events (", events!(), ") VALUES ",
         event_row!(1), ", ", event_row!(2), ", ", event_row!(3), ", ", event_row!(4), ", ",
         event_row!(5), ", ", event_row!(6), ", ", event_row!(7), ", ", event_row!(8));
-    EVENT_LIST = concat!("SELECT ", events!(), " FROM audit_events WHERE seq > $1 \
-        AND (CAST($2 AS TEXT) IS NULL OR code = $2) AND (CAST($3 AS TEXT) IS NULL OR client_id = $3) \
-        AND (CAST($4 AS TEXT) IS NULL OR mailbox_id = $4) AND (CAST($5 AS TEXT) IS NULL OR verdict_id = $5) \
-        ORDER BY seq LIMIT $6");
+    EVENT_LIST = event_list!("");
+    EVENT_LIST_OF_CLIENT = event_list!("client_id = $3 AND ");
+    EVENT_LIST_OF_MAILBOX = event_list!("mailbox_id = $4 AND ");
+    EVENT_LIST_OF_VERDICT = event_list!("verdict_id = $5 AND ");
     EVENT_MENTIONS = concat!("SELECT ", events!(), " FROM audit_events WHERE \
         code IN ('messages.read', 'messages.changed', 'message.submitted', 'message.indeterminate') AND seq > $1 \
         AND (CAST($2 AS TEXT) IS NULL OR mailbox_id = $2) AND detail LIKE $3 ORDER BY seq LIMIT $4");

@@ -208,6 +208,15 @@ fn a_tool_reads_no_more_messages_and_octets_than_its_budgets_hold() {
         imap.command_ok("open", "EXAMINE INBOX");
         imap
     };
+    let cut_off = |imap: &mut Wire, command: &str, count: usize, budget: &str| {
+        let answer = imap.command("cut", command);
+        let delivered = answer.iter().filter(|line| line.contains("BODY[")).count();
+        assert_eq!(delivered, count, "{command}: {answer:?}");
+        let last = answer.last().expect("an answer");
+        assert!(last.starts_with("cut NO [LIMIT] "), "{command}: {answer:?}");
+        explained(gateway, last, budget);
+        assert!(imap.line().starts_with("* BYE [LIMIT] "), "a session of which the upstream is not done ends");
+    };
     let tool = budgeted(gateway, "reader", "backup", &["messages_read=4/hour"]);
     let mut imap = open(&tool);
     imap.command_ok("a", "FETCH 1:* (FLAGS ENVELOPE BODY.PEEK[HEADER.FIELDS (SUBJECT)])");
@@ -215,9 +224,9 @@ fn a_tool_reads_no_more_messages_and_octets_than_its_budgets_hold() {
     imap.command_ok("c", "FETCH 3 BODY.PEEK[TEXT]");
     drop(imap);
     let mut imap = open(&tool);
-    // One is left; a running answer is not cut off.
-    let answer = imap.command_ok("d", "UID FETCH 1:* BODY.PEEK[]<0.10>");
-    assert_eq!(answer.iter().filter(|line| line.contains("BODY[]<0>")).count(), 10);
+    // One is left, and nothing more is delivered whatever was asked for together.
+    cut_off(&mut imap, "UID FETCH 1:* BODY.PEEK[]<0.10>", 1, "messages_read=4/hour");
+    let mut imap = open(&tool);
     limited(&mut imap, "FETCH 1 BODY.PEEK[]", "messages_read=4/hour");
     limited(&mut open(&tool), "UID FETCH 1 (UID RFC822)", "messages_read=4/hour");
     imap.command_ok("e", "FETCH 1:* (FLAGS BODY.PEEK[HEADER])");
@@ -238,6 +247,15 @@ fn a_tool_reads_no_more_messages_and_octets_than_its_budgets_hold() {
     limited(&mut imap, "FETCH 1 BODY.PEEK[]", "bytes=1000/day");
     limited(&mut imap, "FETCH 1 BODY.PEEK[HEADER]", "bytes=1000/day");
     imap.command_ok("e", "FETCH 1:* (UID FLAGS)");
+
+    // Exactly as much as there is is no reason to be cut off.
+    let mut imap = open(&budgeted(gateway, "whole", "backup", &["messages_read=11/hour"]));
+    let whole = imap.command_ok("a", "FETCH 1:* BODY.PEEK[TEXT]");
+    assert_eq!(whole.iter().filter(|line| line.contains("BODY[TEXT]")).count(), 11);
+    limited(&mut imap, "FETCH 1 BODY.PEEK[]", "messages_read=11/hour");
+    // Headers are octets too, and the one that goes beyond is the last.
+    let mut imap = open(&budgeted(gateway, "octets", "backup", &["bytes=10/hour"]));
+    cut_off(&mut imap, "FETCH 1:* BODY.PEEK[HEADER]", 1, "bytes=10/hour");
 }
 
 #[test]

@@ -18,14 +18,16 @@ impl Gatekeeper {
         judged(asked, self.0.registry.take(&session.info, &mut session.purse, what, amount).await)
     }
 
-    /// Refuses what was `asked` where nothing is left of `what`. How much it uses is told to [`Gatekeeper::used`].
+    /// Refuses what was `asked` where less than `amount` is left of `what`, with what is not told yet. How much is used is told to
+    /// [`Gatekeeper::used`].
     pub async fn reach(
         &self,
         session: &mut Session,
         what: Budgeted,
+        amount: u64,
         asked: &str,
     ) -> Result<Result<(), Denial>, Refusal> {
-        judged(asked, self.0.registry.reach(&session.info, &mut session.purse, what, 1).await)
+        judged(asked, self.0.registry.reach(&session.info, &mut session.purse, what, amount).await)
     }
 
     /// Counts a folder that is about to be opened.

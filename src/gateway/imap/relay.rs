@@ -128,7 +128,7 @@ pub(super) async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
     match response::kind(&line.bytes) {
         Kind::Bye => Err(upstream_lost()),
         Kind::Message | Kind::Selected if desk.is_selected => {
-            let is_content = budget::begin(desk, &line);
+            let is_content = budget::begin(desk, &line).await?;
             stream(desk, line, true).await?;
             if is_content { budget::count(desk).await } else { Ok(()) }
         }

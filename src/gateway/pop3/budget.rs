@@ -46,7 +46,7 @@ pub(super) async fn begin(desk: &mut Desk, command: Command) -> Result<Result<()
         return Ok(Ok(()));
     }
     for (what, _) in &amounts {
-        if let Err(denial) = desk.gatekeeper.reach(&mut desk.session, *what, &asked).await? {
+        if let Err(denial) = desk.gatekeeper.reach(&mut desk.session, *what, 1, &asked).await? {
             return Ok(Err(denial));
         }
     }

@@ -28,7 +28,7 @@ pub(super) async fn run(desk: &mut Desk) -> Result<(), End> {
     for (what, amount) in amounts {
         let taken = match what {
             // How many there are is not known yet.
-            Budgeted::Bytes => gatekeeper.reach(&mut desk.session, what, &asked).await,
+            Budgeted::Bytes => gatekeeper.reach(&mut desk.session, what, 1, &asked).await,
             _ => gatekeeper.take(&mut desk.session, what, amount, &asked).await,
         };
         match taken {
