@@ -7,6 +7,7 @@ use crate::domain::address::MailAddress;
 use crate::domain::client::Status;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::MailboxId;
+use crate::domain::session::Protocol;
 
 /// A registered shared mailbox.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,6 +68,16 @@ pub struct Upstream {
     /// Where mail is submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smtp: Option<Endpoint>,
+}
+
+impl Upstream {
+    /// Where tools' `protocol` leads; POP3 is served from IMAP.
+    pub fn endpoint(&self, protocol: Protocol) -> Option<&Endpoint> {
+        match protocol {
+            Protocol::Imap | Protocol::Pop3 => self.imap.as_ref(),
+            Protocol::Smtp => self.smtp.as_ref(),
+        }
+    }
 }
 
 /// The code for one kind of upstream.

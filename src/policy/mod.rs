@@ -103,6 +103,16 @@ impl Denial {
         Self::rule("recipient-count", "RCPT TO", text)
     }
 
+    /// A mailbox without an upstream for the protocol.
+    pub fn no_upstream(asked: &str) -> Self {
+        Self::rule("upstream", asked, "this mailbox has no upstream for this protocol")
+    }
+
+    /// No connection to the mailbox's upstream became free in time.
+    pub fn connections(asked: &str) -> Self {
+        Self::rule("connections", asked, "too many connections to this mailbox, try again later")
+    }
+
     /// A header that two readers could read differently.
     pub fn header(text: &str) -> Self {
         Self::rule("header", "DATA", text)

@@ -190,6 +190,11 @@ fn without_grant(rule: &str) -> Option<Remedy> {
         "header" => (Who::Tool, "write each header field once, in its plain form"),
         "recipient-count" => (Who::Tool, "send the rest in a further message"),
         "size" => (Who::Keeper, "send less, or raise the largest message in the service's settings"),
+        "upstream" => (Who::Granter, "remove the mailbox and register it with an upstream for this protocol"),
+        "connections" => (
+            Who::Keeper,
+            "wait, use fewer sessions at a time, or raise `[upstream]` connections in the service's settings",
+        ),
         "token" => (Who::Tool, "ask for a new token: this one is unknown, over, or not for here"),
         "revoked" => (Who::Tool, "ask for a new token: those before the revocation are void"),
         "slowed" => (Who::Tool, "wait a minute: too many logins failed from this network"),

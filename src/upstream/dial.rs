@@ -52,14 +52,21 @@ impl Dialer {
 
     /// Opens the TCP connection.
     pub async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, UpstreamError> {
+        self.reach(tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await
+    }
+
+    /// Connects to what `lookup` finds, as far as it may be dialled. Nothing is looked up again: a name that means something else a moment
+    /// later leads nowhere else (UP-04).
+    async fn reach<A: Iterator<Item = SocketAddr>>(
+        &self,
+        lookup: impl Future<Output = std::io::Result<A>>,
+    ) -> Result<TcpStream, UpstreamError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
-        let addresses: Vec<SocketAddr> = timeout_at(deadline, addresses)
+        let addresses = timeout_at(deadline, lookup)
             .await
             .map_err(|_| UpstreamError::Timeout)?
-            .map_err(|_| UpstreamError::Unreachable)?
-            .collect();
-        let allowed: Vec<SocketAddr> = addresses.into_iter().filter(|address| self.allows(address.ip())).collect();
+            .map_err(|_| UpstreamError::Unreachable)?;
+        let allowed: Vec<SocketAddr> = addresses.filter(|address| self.allows(address.ip())).collect();
         if allowed.is_empty() {
             return Err(UpstreamError::NotAllowed);
         }
@@ -275,6 +282,26 @@ mod tests {
         assert!(nobody.is_err(), "somebody was dialled");
         let open = Dialer::new(DialPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()] });
         assert!(open.tcp(&endpoint("127.0.0.1", port, TlsMode::Implicit)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn up_04_of_a_names_addresses_only_those_allowed_are_dialled() {
+        let good = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let allowed = good.local_addr().unwrap();
+        let bad = TcpListener::bind(("127.0.0.1", allowed.port())).await.unwrap();
+        let hidden = bad.local_addr().unwrap();
+        let dialer = Dialer::new(DialPolicy { allow_networks: vec!["127.0.0.2/32".parse().unwrap()] });
+        let reach = |addresses: Vec<SocketAddr>| dialer.reach(async { Ok(addresses.into_iter()) });
+        // A name that means both, in either order, and one that has come to mean the hidden one alone.
+        for addresses in [vec![hidden, allowed], vec![allowed, hidden]] {
+            assert_eq!(reach(addresses).await.unwrap().peer_addr().unwrap(), allowed);
+        }
+        assert!(matches!(reach(vec![hidden]).await, Err(UpstreamError::NotAllowed)));
+        assert!(matches!(reach(vec![]).await, Err(UpstreamError::NotAllowed)));
+        // Nobody answers at the only one allowed: there is no falling back on the other.
+        drop(good);
+        assert!(matches!(reach(vec![allowed, hidden]).await, Err(UpstreamError::Unreachable)));
+        assert!(timeout(Duration::from_millis(50), bad.accept()).await.is_err(), "the hidden one was dialled");
     }
 
     /// An address that takes no connection and refuses none: its queue is full.

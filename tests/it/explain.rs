@@ -6,11 +6,14 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::api::Api;
-use crate::support::gateway::{Tool, plain};
+use crate::support::ca::Ca;
+use crate::support::folder;
+use crate::support::gateway::{Gateway, Tool, Upstream, plain};
+use crate::support::upstream::imap::ScriptedImap;
 use crate::support::pop3::Pop3;
-use crate::support::smtp_upstream::Act;
-use crate::support::stage::ADDRESS;
-use crate::support::submission::{Both, say};
+use crate::support::smtp_upstream::{Act, SmtpUpstream};
+use crate::support::stage::{ADDRESS, PASSWORD};
+use crate::support::submission::{Both, add_mailbox, say};
 use crate::support::wire::Wire;
 
 /// The verdict id in a refusal.
@@ -376,6 +379,44 @@ fn a_budget_of_sessions_explains_itself_and_the_proposed_command_makes_room() {
     paste(&scene, &last);
     let token = scene.gateway.token(&few, ADDRESS);
     assert!(imap_log_in(&scene, ADDRESS, &token).starts_with("a OK"));
+}
+
+#[test]
+fn a_mailbox_without_an_upstream_for_what_is_asked_explains_itself() {
+    let dir = folder();
+    let ca = Ca::create(&dir.path().join("ca"));
+    let (imap, smtp) = (ScriptedImap::start(&ca), SmtpUpstream::start(&ca, |_| Act::Well));
+    let gateway = Gateway::start(&ca);
+    let (letters, archive) = ("letters@example.test", "archive@example.test");
+    add_mailbox(&gateway, &ca, letters, smtp.port, "implicit").expect_ok("mailbox add");
+    let reading = Upstream { imap: imap.port, smtp: None, starttls: false };
+    gateway.add_mailbox(archive, PASSWORD, reading, &ca).expect_ok("mailbox add");
+    let tokens = [letters, archive].map(|mailbox| gateway.token(&gateway.add_tool(mailbox, mailbox, "full"), mailbox));
+    let told = |args: &[&str]| -> Value {
+        let printed = gateway.manage_ok(&[&["grant", "explain"], args, &["--format", "json"]].concat(), b"");
+        serde_json::from_str(&printed).expect("JSON")
+    };
+
+    let imap = gateway.imap().command("a", &format!("LOGIN {letters} {}", tokens[0])).pop().expect("an answer");
+    assert!(imap.starts_with("a NO [NOPERM] "), "{imap}");
+    let pop3 = Pop3::open(&gateway).ask(&format!("AUTH PLAIN {}", plain(letters, &tokens[0])));
+    assert!(pop3.starts_with("-ERR [SYS/PERM] "), "{pop3}");
+    let mut session = Wire::connect(gateway.port("smtps"), gateway.ca_file());
+    session.reply();
+    say(&mut session, &format!("AUTH PLAIN {}", plain(archive, &tokens[1])), "235");
+    let smtp = say(&mut session, &format!("MAIL FROM:<{archive}>"), "550 5.7.1 ").pop().expect("a reply");
+    for (answer, asked, mailbox) in
+        [(&imap, "login", letters), (&pop3, "login", letters), (&smtp, "MAIL FROM", archive)]
+    {
+        let told = told(&["--verdict", &verdict(answer)]);
+        assert_eq!((&told["rule"], &told["asked"]), (&json!("upstream"), &json!(asked)), "{told}");
+        assert_eq!((&told["mailbox"], &told["roles"]), (&json!(mailbox), &json!(["admin"])), "{told}");
+        assert!(told["remedy"].as_str().is_some_and(|text| text.contains("register")), "{told}");
+    }
+    for (mailbox, command) in [(letters, "FETCH 1 FLAGS"), (letters, "RETR 1"), (archive, "DATA")] {
+        let told = told(&["--client", mailbox, "--mailbox", mailbox, "--command", command]);
+        assert_eq!((&told["permitted"], &told["rule"]), (&json!(false), &json!("upstream")), "{command}: {told}");
+    }
 }
 
 #[test]

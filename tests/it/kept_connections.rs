@@ -350,7 +350,15 @@ fn a_greedy_tool_leaves_the_last_connection_and_who_asked_in_vain_hears_limit() 
     let theirs = scene.gateway.imap_session(ADDRESS, &other);
     assert_eq!(established(scene.imap.port), 3);
     let answer = third.answer("a");
-    assert!(answer.last().is_some_and(|line| line.starts_with("a NO [LIMIT]")), "{answer:?}");
+    let answer = answer.last().expect("an answer");
+    assert!(answer.starts_with("a NO [LIMIT] "), "{answer}");
+    let verdict = answer.split("(verdict ").nth(1).and_then(|rest| rest.split(')').next()).expect("a verdict");
+    let told = scene.gateway.manage_ok(&["grant", "explain", "--verdict", verdict, "--format", "json"], b"");
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(
+        (&told["rule"], &told["asked"], &told["who"]),
+        (&"connections".into(), &"login".into(), &"keeper".into())
+    );
     assert!(began.elapsed() >= Duration::from_secs(15), "it was turned away after {:?}", began.elapsed());
     // Two wait, the greedy one first: what gets free goes to who has none.
     let newest = scene.gateway.add_tool("third", ADDRESS, "backup");

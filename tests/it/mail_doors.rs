@@ -116,6 +116,7 @@ fn gw_04_a_port_speaks_one_protocol_for_one_host() {
     let stage = ScriptedStage::set();
     let (ca, gateway) = (stage.gateway.ca_file(), &stage.gateway);
     let shake = |listener: &str, name: &str, alpn: &[&str]| Wire::handshake(gateway.port(listener), ca, name, alpn);
+    let requests = ["GET /reflect-me HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST / HTTP/1.1\r\nreflect-me: 1\r\n\r\n"];
     for (listener, good) in [("imaps", "imap"), ("smtps", "smtp"), ("pop3s", "pop3")] {
         shake(listener, "localhost", &[good]).expect("its own protocol");
         shake(listener, "localhost", &[]).expect("no protocol named");
@@ -125,14 +126,23 @@ fn gw_04_a_port_speaks_one_protocol_for_one_host() {
         }
         let error = shake(listener, "other.example.test", &[good]).expect_err("another host").to_string();
         assert!(error.contains("alert"), "{listener}: {error}");
-        for request in
-            ["GET /reflect-me HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST / HTTP/1.1\r\nreflect-me: 1\r\n\r\n"]
-        {
+        for request in requests {
             let mut web = Wire::connect(gateway.port(listener), ca);
             web.line();
             let _ = web.try_send(request.as_bytes());
             let heard = web.rest().expect("the end of the connection").concat();
             assert_eq!(heard, "", "{listener}: a browser is answered");
+        }
+    }
+    for listener in ["imap", "submission", "pop3"] {
+        for request in requests {
+            let mut web = tcp(gateway.port(listener));
+            assert!(web.read(&mut [0; 4096]).expect("the greeting") > 0);
+            web.write_all(request.as_bytes()).expect("send");
+            let mut heard = Vec::new();
+            // What it sent on may be lying there unread when the port hangs up: a reset then.
+            let _ = web.read_to_end(&mut heard);
+            assert_eq!(String::from_utf8_lossy(&heard), "", "{listener}: a browser is answered");
         }
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use crate::domain::fault::Fault;
 use crate::domain::mailbox::{Endpoint, Health};
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::policy::Denial;
+use crate::policy::charge::LOGIN;
 use crate::upstream::berths::{Kind, Resting, Taken, say_goodbye};
 use crate::upstream::wire::Wire;
 use crate::upstream::{imap, smtp};
@@ -40,28 +42,24 @@ impl Had {
 impl Gatekeeper {
     /// A connection to the mailbox's IMAP upstream, logged in. Its berth comes with it: who wants another lets go of this one first.
     pub async fn imap(&self, session: &Session) -> Result<imap::Connection, Refusal> {
-        let (wire, capabilities) = self.moor(session, Kind::Imap, session.mailbox.upstream.imap.as_ref()).await?;
+        let (wire, capabilities) = self.moor(session, Kind::Imap, LOGIN).await?;
         Ok(imap::Connection { wire, capabilities })
     }
 
     /// A connection to the mailbox's submission upstream, logged in.
     pub async fn smtp(&self, session: &Session) -> Result<smtp::Connection, Refusal> {
-        let (wire, keywords) = self.moor(session, Kind::Smtp, session.mailbox.upstream.smtp.as_ref()).await?;
+        let (wire, keywords) = self.moor(session, Kind::Smtp, "MAIL FROM").await?;
         Ok(smtp::Connection { wire, keywords })
     }
 
-    async fn moor(
-        &self,
-        session: &Session,
-        kind: Kind,
-        endpoint: Option<&Endpoint>,
-    ) -> Result<(Wire, Vec<String>), Refusal> {
-        let endpoint = endpoint.ok_or_else(|| Refusal {
-            fault: Fault::Denied,
-            text: "this mailbox has no upstream for this protocol".to_owned(),
-            is_last: false,
-        })?;
-        let (mut berth, resting) = self.berth(session, kind).await?;
+    /// `asked` is the command that needs it.
+    async fn moor(&self, session: &Session, kind: Kind, asked: &str) -> Result<(Wire, Vec<String>), Refusal> {
+        let Some(endpoint) = session.mailbox.upstream.endpoint(session.info.protocol) else {
+            return Err(self.turn_back(session, Fault::Denied, &Denial::no_upstream(asked)).await);
+        };
+        let Some((mut berth, resting)) = self.berth(session, kind).await? else {
+            return Err(self.turn_back(session, Fault::Throttled, &Denial::connections(asked)).await);
+        };
         if let Some(mut resting) = resting
             && self.is_good(session, kind, endpoint, &mut resting).await
         {
@@ -75,19 +73,22 @@ impl Gatekeeper {
         Ok(found)
     }
 
-    /// Waits for a berth. Neither a slot of the breaker nor a turn to log in is held meanwhile.
-    async fn berth(&self, session: &Session, kind: Kind) -> Result<Taken, Refusal> {
+    async fn turn_back(&self, session: &Session, fault: Fault, denial: &Denial) -> Refusal {
+        match self.deny(session, denial).await {
+            Ok(verdict) => Refusal { text: format!("{} (verdict {verdict})", denial.text), ..Refusal::of(fault) },
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Waits for a berth; `None`: there was none in time. Neither a slot of the breaker nor a turn to log in is held meanwhile.
+    async fn berth(&self, session: &Session, kind: Kind) -> Result<Option<Taken>, Refusal> {
         let info = &session.info;
         let taking = self.0.registry.berths().take(&info.mailbox_id, kind, &info.client_id);
         let mut ended = session.ended();
         tokio::select! {
             biased;
             _ = ended.wait_for(Option::is_some) => Err(Refusal::of(Fault::Unavailable)),
-            taken = tokio::time::timeout(PATIENCE, taking) => taken.map_err(|_| Refusal {
-                fault: Fault::Throttled,
-                text: "too many connections to this mailbox, try again later".to_owned(),
-                is_last: false,
-            }),
+            taken = tokio::time::timeout(PATIENCE, taking) => Ok(taken.ok()),
         }
     }
 

@@ -229,9 +229,13 @@ fn judged(
         return Err(policy::frozen_out(command, freeze));
     }
     let explain = |rights: &Rights| policy::explain(rights, state.costly_search, command);
-    match stopping(Act::Change) {
+    let charge = match stopping(Act::Change) {
         Some(freeze) => policy::while_frozen(rights, freeze, explain),
         None => explain(rights),
+    }?;
+    match mailbox.upstream.endpoint(policy::protocol_of(command)) {
+        Some(_) => Ok(charge),
+        None => Err(Denial::no_upstream(command)),
     }
 }
 
