@@ -4,6 +4,7 @@
 mod client_certificate;
 mod door;
 pub mod gatekeeper;
+mod goodbye;
 pub mod imap;
 pub mod listener;
 pub mod places;

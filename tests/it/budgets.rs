@@ -11,9 +11,9 @@ use crate::support::http::{HERE, ask, basic, get, post};
 use crate::support::maildir;
 use crate::support::postgres::Postgres;
 use crate::support::smtp_upstream::{Act, SmtpUpstream};
-use crate::support::stage::{ADDRESS, PASSWORD, Stage};
+use crate::support::stage::{ADDRESS, PASSWORD, ScriptedStage, Stage};
 use crate::support::submission::{Submission, add_mailbox, say};
-use crate::support::upstream::imap::ScriptedImap;
+use crate::support::upstream::imap::{Script, ScriptedImap};
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, early_in_the_hour, folder, long_run, wait_for};
 
@@ -256,6 +256,27 @@ fn a_tool_reads_no_more_messages_and_octets_than_its_budgets_hold() {
     // Headers are octets too, and the one that goes beyond is the last.
     let mut imap = open(&budgeted(gateway, "octets", "backup", &["bytes=10/hour"]));
     cut_off(&mut imap, "FETCH 1:* BODY.PEEK[HEADER]", 1, "bytes=10/hour");
+}
+
+#[test]
+fn a_tool_that_has_sent_on_hears_why_it_was_cut_off() {
+    let stage = ScriptedStage::set();
+    let tool = budgeted(&stage.gateway, "hasty", "backup", &["messages_read=1/hour"]);
+    stage.upstream.plays(Script::answering(|peer, command| {
+        // More than lies at the tool before it reads.
+        let message = format!("FETCH (BODY[] {{400000}}\r\n{})", "x".repeat(400_000));
+        command.is("FETCH")
+            && peer.say(&[&format!("* 1 {message}"), &format!("* 2 {message}"), &format!("{} OK fetched", command.tag)])
+    }));
+    let mut imap = stage.session(&stage.gateway.token(&tool, ADDRESS));
+    // More than anybody reads ahead.
+    imap.send(format!("a FETCH 1:2 BODY.PEEK[]\r\n{}", "b NOOP\r\n".repeat(20_000)));
+    let running = || stage.gateway.manage_ok(&["session", "list", "--format", "json"], b"").contains("ses_");
+    wait_for("the session to end", PATIENCE, || (!running()).then_some(()));
+    let heard = imap.rest().expect("all that was said");
+    let told = heard.iter().position(|line| line.starts_with("a NO [LIMIT] "));
+    assert!(heard[0].starts_with("* 1 FETCH ") && told.is_some(), "{} lines", heard.len());
+    assert!(heard.last().is_some_and(|line| line.starts_with("* BYE [LIMIT] ")));
 }
 
 #[test]

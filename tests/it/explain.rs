@@ -9,11 +9,11 @@ use crate::support::api::Api;
 use crate::support::ca::Ca;
 use crate::support::folder;
 use crate::support::gateway::{Gateway, Tool, Upstream, plain};
-use crate::support::upstream::imap::ScriptedImap;
 use crate::support::pop3::Pop3;
 use crate::support::smtp_upstream::{Act, SmtpUpstream};
 use crate::support::stage::{ADDRESS, PASSWORD};
 use crate::support::submission::{Both, add_mailbox, say};
+use crate::support::upstream::imap::ScriptedImap;
 use crate::support::wire::Wire;
 
 /// The verdict id in a refusal.

@@ -6,9 +6,10 @@ use crate::domain::fault::Fault;
 use crate::domain::session::{EndReason, Protocol};
 use crate::gateway::door::{Door, Shell, Step};
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::gateway::goodbye;
 use crate::gateway::imap::capability;
 use crate::gateway::imap::input::{self, Budget, Input};
-use crate::gateway::imap::{End, refusal_text, say_goodbye};
+use crate::gateway::imap::{End, refusal_text};
 use crate::gateway::stream::{ListenerMode, Peer};
 use crate::protocol::imap::{command, framing};
 use crate::protocol::sasl::{self, Attempt, Mechanism};
@@ -54,7 +55,8 @@ pub(super) async fn login(
             Ok(Step::StartTls) => door = door.start_tls().await?,
             Ok(Step::In(upstream)) => return Some((door.client, *upstream)),
             Err(end) => {
-                say_goodbye(&mut door.client, end).await;
+                goodbye::say(&mut door.client, end.last_word()).await;
+                goodbye::linger(&mut door.client).await;
                 return None;
             }
         }

@@ -11,13 +11,10 @@ use crate::gateway::imap::End;
 use crate::gateway::imap::session::Desk;
 use crate::policy::charge::{Charge, Content, content};
 use crate::policy::{Denial, Permit};
+use crate::protocol::imap::fetch::FetchScan;
 use crate::protocol::imap::framing;
 use crate::protocol::imap::request::Request;
 use crate::upstream::wire::Part;
-
-/// After so many octets of answers, or messages, the counters hear of it.
-const STEP_OCTETS: u64 = 1 << 20;
-const STEP_MESSAGES: u64 = 64;
 
 /// What came of an answer and was not counted yet.
 #[derive(Debug, Default)]
@@ -26,6 +23,10 @@ pub(super) struct Tally {
     asked: Option<(Content, String)>,
     /// How much had been sent to the tool when the response began that is under way.
     began_at: Option<u64>,
+    /// The number of the message that it speaks of.
+    number: Option<u32>,
+    /// The message that was counted last: an upstream may tell of one in several responses.
+    last: Option<u32>,
     messages: u64,
     octets: u64,
 }
@@ -59,12 +60,13 @@ async fn asked(desk: &mut Desk, body: &CommandBody<'_>) -> Result<Result<(), Den
     if let CommandBody::Fetch { macro_or_item_names, .. } = body {
         let content = content(macro_or_item_names);
         desk.tally.asked = (content > Content::None).then_some((content, asked));
+        desk.tally.last = None;
     }
     Ok(Ok(()))
 }
 
-/// Notes that a response begins; says whether it may carry content, of which something has to be left then. News of flags that come
-/// between are not counted.
+/// Notes that a response begins; says whether it may carry content. Unless it goes on with the message before, something has to be left
+/// then. News of flags that come between are not counted.
 pub(super) async fn begin(desk: &mut Desk, line: &Part) -> Result<bool, End> {
     if desk.tally.asked.is_none() {
         return Ok(false);
@@ -74,9 +76,19 @@ pub(super) async fn begin(desk: &mut Desk, line: &Part) -> Result<bool, End> {
     let is_content = !line.is_last
         || !matches!(framing::literal_at_end(&line.bytes), Ok(None))
         || names.iter().any(|name| text.windows(name.len()).any(|window| window == *name));
-    if is_content && let Some(denial) = Box::pin(spent(desk)).await? {
+    let number = FetchScan::number(&line.bytes);
+    let goes_on = number.is_some() && number == desk.tally.last;
+    if is_content
+        && !goes_on
+        && let Some(denial) = Box::pin(spent(desk)).await?
+    {
         return Err(Box::pin(cut_off(desk, &denial)).await);
     }
+    if number.is_none() {
+        // It may give messages other numbers.
+        desk.tally.last = None;
+    }
+    desk.tally.number = number;
     desk.tally.began_at = is_content.then(|| desk.client.queued());
     Ok(is_content)
 }
@@ -84,9 +96,9 @@ pub(super) async fn begin(desk: &mut Desk, line: &Part) -> Result<bool, End> {
 /// Why no further response may be delivered, if that is so.
 async fn spent(desk: &mut Desk) -> Result<Option<Denial>, End> {
     let Some((_, asked)) = desk.tally.asked.clone() else { return Ok(None) };
-    let messages = desk.tally.is_of_bodies().then_some((Budgeted::MessagesRead, desk.tally.messages));
-    for (what, tallied) in messages.into_iter().chain([(Budgeted::Bytes, desk.tally.octets)]) {
-        if let Err(denial) = desk.gatekeeper.reach(&mut desk.session, what, tallied + 1, &asked).await? {
+    let messages = desk.tally.is_of_bodies().then_some(Budgeted::MessagesRead);
+    for what in messages.into_iter().chain([Budgeted::Bytes]) {
+        if let Err(denial) = desk.gatekeeper.reach(&mut desk.session, what, 1, &asked).await? {
             return Ok(Some(denial));
         }
     }
@@ -105,11 +117,10 @@ async fn cut_off(desk: &mut Desk, denial: &Denial) -> End {
     told.await.err().unwrap_or_else(|| End::Bye(format!("[LIMIT] {}, reconnect later", denial.text)))
 }
 
-/// Adds the response that has just ended; from time to time the counters hear of it.
-pub(super) async fn count(desk: &mut Desk) -> Result<(), End> {
-    desk.tally.add(desk.client.queued());
-    let Tally { messages, octets, .. } = &desk.tally;
-    if *octets >= STEP_OCTETS || *messages >= STEP_MESSAGES { settle(desk).await } else { Ok(()) }
+/// Counts the response that has just ended, or was broken off.
+pub(super) async fn settle(desk: &mut Desk) -> Result<(), End> {
+    let queued = desk.client.queued();
+    Ok(desk.tally.settle(&desk.gatekeeper, &mut desk.session, queued).await?)
 }
 
 impl Tally {
@@ -120,9 +131,14 @@ impl Tally {
     /// Adds the response under way, after so many octets to the tool in all.
     fn add(&mut self, queued: u64) {
         if let Some(began_at) = self.began_at.take() {
-            self.octets += queued - began_at;
+            let octets = queued - began_at;
+            self.octets += octets;
             // A response with nothing but what only we asked for is not the tool's.
-            self.messages += u64::from(self.is_of_bodies() && queued > began_at);
+            if octets > 0 {
+                let goes_on = self.number.is_some() && self.number == self.last;
+                self.messages += u64::from(self.is_of_bodies() && !goes_on);
+                self.last = self.number;
+            }
         }
     }
 
@@ -134,15 +150,8 @@ impl Tally {
         queued: u64,
     ) -> Result<(), Refusal> {
         self.add(queued);
-        for (what, amount) in [(Budgeted::MessagesRead, self.messages), (Budgeted::Bytes, self.octets)] {
-            gatekeeper.used(session, what, amount).await?;
-        }
-        (self.messages, self.octets) = (0, 0);
-        Ok(())
+        // Whatever becomes of a count that is cut short, it is not told twice.
+        gatekeeper.used(session, Budgeted::MessagesRead, std::mem::take(&mut self.messages)).await?;
+        gatekeeper.used(session, Budgeted::Bytes, std::mem::take(&mut self.octets)).await
     }
-}
-
-async fn settle(desk: &mut Desk) -> Result<(), End> {
-    let queued = desk.client.queued();
-    Ok(desk.tally.settle(&desk.gatekeeper, &mut desk.session, queued).await?)
 }

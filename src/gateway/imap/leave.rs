@@ -1,9 +1,10 @@
 //! How a session ends: what its upstream connection is good for then, the last word to the tool, and the record.
 
 use crate::domain::session::EndReason;
+use crate::gateway::goodbye;
+use crate::gateway::imap::End;
 use crate::gateway::imap::session::Desk;
-use crate::gateway::imap::{End, say_goodbye};
-use crate::upstream::berths::{Kind, say_goodbye as say_goodbye_upstream};
+use crate::upstream::berths::{Kind, say_goodbye};
 use crate::upstream::imap::Connection;
 
 /// What a session leaves behind at its upstream.
@@ -40,7 +41,7 @@ pub(super) async fn finish(desk: Box<Desk>, end: End, reason: &str) {
     if wake.is_leaving && !wake.is_changed && !mid_command {
         gatekeeper.part_with_imap(Connection { wire: upstream, capabilities }, wake.has_folder).await;
     } else if !mid_command {
-        say_goodbye_upstream(Kind::Imap, upstream).await;
+        say_goodbye(Kind::Imap, upstream).await;
     } else {
         drop(upstream);
     }
@@ -50,10 +51,11 @@ pub(super) async fn finish(desk: Box<Desk>, end: End, reason: &str) {
     if !is_unproven {
         let _ = tally.settle(&gatekeeper, &mut session, queued).await;
     }
-    say_goodbye(&mut client, end).await;
+    goodbye::say(&mut client, end.last_word()).await;
     if is_unproven {
         let _ = tally.settle(&gatekeeper, &mut session, queued).await;
     }
     reads.close(&gatekeeper, &session, pending).await;
     gatekeeper.close(session, reason).await;
+    goodbye::linger(&mut client).await;
 }

@@ -17,8 +17,6 @@ mod relay;
 mod renew;
 mod session;
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::fault::Fault;
@@ -38,6 +36,17 @@ enum End {
     Bye(String),
     /// The upstream left, between two things that it said. Where nothing is lost by it, [`renew`] goes on with another connection.
     Gone,
+}
+
+impl End {
+    fn last_word(self) -> Option<String> {
+        let text = match self {
+            Self::Quiet => return None,
+            Self::Bye(text) => text,
+            Self::Gone => UPSTREAM_LOST.to_owned(),
+        };
+        Some(format!("* BYE {text}"))
+    }
 }
 
 impl From<WireError> for End {
@@ -111,22 +120,8 @@ pub async fn serve(
     session::run(desk, shutdown).await;
 }
 
-/// Sends the last word, if there is one, and closes.
-async fn say_goodbye(client: &mut Wire, end: End) {
-    let goodbye = async {
-        let word = match &end {
-            End::Quiet => None,
-            End::Bye(text) => Some(text.as_str()),
-            End::Gone => Some(UPSTREAM_LOST),
-        };
-        if let Some(text) = word {
-            let _ = client.queue(format!("* BYE {text}\r\n").as_bytes()).await;
-        }
-        client.shutdown().await;
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
-}
-
+#[cfg(test)]
+mod budget_tests;
 #[cfg(test)]
 mod silence_tests;
 #[cfg(test)]

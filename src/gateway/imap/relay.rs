@@ -1,4 +1,4 @@
-//! From upstream to tool: lines told apart and let through or not, literals streamed through a fixed buffer.
+//! From upstream to tool: lines told apart and let through or not, literals streamed, never held.
 
 use futures_util::FutureExt;
 use tokio::time::timeout;
@@ -127,12 +127,8 @@ pub(super) async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
     }
     match response::kind(&line.bytes) {
         Kind::Bye => Err(upstream_lost()),
-        Kind::Message | Kind::Selected if desk.is_selected => {
-            let is_content = budget::begin(desk, &line).await?;
-            stream(desk, line, true).await?;
-            if is_content { budget::count(desk).await } else { Ok(()) }
-        }
-        Kind::Vanished if desk.is_selected && desk.enabled.qresync => stream(desk, line, true).await,
+        Kind::Message | Kind::Selected if desk.is_selected => counted(desk, line).await,
+        Kind::Vanished if desk.is_selected && desk.enabled.qresync => counted(desk, line).await,
         Kind::Found if desk.is_selected => found(desk, line).await,
         // It speaks of folders outside the bounds too.
         Kind::Quota if desk.session.bounds().folders.is_none() => stream(desk, line, true).await,
@@ -155,6 +151,13 @@ pub(super) async fn untagged(desk: &mut Desk, line: Part) -> Result<(), End> {
         },
         _ => stream(desk, line, false).await,
     }
+}
+
+/// What speaks of the folder that is open, within the session's budgets.
+async fn counted(desk: &mut Desk, line: Part) -> Result<(), End> {
+    let is_content = budget::begin(desk, &line).await?;
+    stream(desk, line, true).await?;
+    if is_content { budget::settle(desk).await } else { Ok(()) }
 }
 
 /// What a search found, under the tool's own tag.

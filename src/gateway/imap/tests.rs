@@ -47,7 +47,7 @@ const PEER: &str = "127.0.0.1:50000";
 /// A whole house with one tool, which may read.
 pub(super) struct House {
     _folder: TempDir,
-    gatekeeper: Gatekeeper,
+    pub(super) gatekeeper: Gatekeeper,
     token: String,
 }
 
@@ -61,10 +61,10 @@ fn identity() -> (String, Identity) {
 
 impl House {
     pub(super) async fn new() -> Self {
-        Self::granting(Preset::Backup).await
+        Self::granting(GrantTerms::of(Preset::Backup.scopes())).await
     }
 
-    async fn granting(preset: Preset) -> Self {
+    pub(super) async fn granting(terms: GrantTerms) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
         store.migrate().await.unwrap();
@@ -78,7 +78,7 @@ impl House {
         let keyset = Keyset::load_or_create(&registry).await.unwrap();
         let issuer = "https://localhost/oauth".to_owned();
         let tokens = TokenService::new(registry.clone(), audit.clone(), keyset, issuer, clock.clone(), entropy.clone());
-        let token = token(&registry, &tokens, &clock, preset).await;
+        let token = token(&registry, &tokens, &clock, terms).await;
         let gatekeeper = Gatekeeper::new(Parts {
             registry,
             tokens,
@@ -146,13 +146,12 @@ fn proving() -> Endpoint {
     Endpoint { host: "localhost".to_owned(), port, tls: TlsMode::Implicit, ca_pem: Some(pem) }
 }
 
-async fn token(registry: &Registry, tokens: &TokenService, clock: &Clock, preset: Preset) -> String {
+async fn token(registry: &Registry, tokens: &TokenService, clock: &Clock, terms: GrantTerms) -> String {
     let upstream = Upstream { connector: Connector::Imap, username: "u".into(), imap: Some(proving()), smtp: None };
     let password = Secret::from_text("x".to_owned());
     let by = Actor::System;
     let (mailbox, _) = registry.add_mailbox(&by, ADDRESS.parse().unwrap(), upstream, password).await.unwrap();
     let (client, secret) = registry.add_client(&by, "tool", TokenAlg::EdDsa, None).await.unwrap();
-    let terms = GrantTerms::of(preset.scopes());
     registry.add_grant(&by, client.id.clone(), mailbox.id, terms).await.unwrap();
     let secret = secret.expose_text(str::to_owned).unwrap();
     let form = format!("grant_type=client_credentials&client_id={}&client_secret={secret}", client.id);
@@ -256,7 +255,7 @@ async fn a_folder_that_was_refused_at_its_literal_leaves_none_open() {
 
 #[tokio::test]
 async fn a_goodbye_does_not_become_the_message_that_was_announced() {
-    let house = House::granting(Preset::Full).await;
+    let house = House::granting(GrantTerms::of(Preset::Full.scopes())).await;
     let shutdown = CancellationToken::new();
     let (mut tool, upstream, running) = house.session_until("IDLE UNSELECT", shutdown.clone()).await;
     let mut upstream = BufReader::new(upstream);

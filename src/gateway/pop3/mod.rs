@@ -33,6 +33,15 @@ enum End {
     Say(String),
 }
 
+impl End {
+    fn last_word(self) -> Option<String> {
+        match self {
+            Self::Quiet => None,
+            Self::Say(text) => Some(text),
+        }
+    }
+}
+
 impl From<WireError> for End {
     fn from(error: WireError) -> Self {
         match error {
@@ -76,12 +85,4 @@ pub async fn serve(
         // In a box: what an end needs is not held through a session.
         Err(reason) => Box::pin(gatekeeper.close(session, reason)).await,
     }
-}
-
-/// Sends the last word, if there is one, and closes.
-async fn say_goodbye(client: &mut Wire, end: End) {
-    if let End::Say(text) = end {
-        let _ = client.queue(format!("{text}\r\n").as_bytes()).await;
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
 }

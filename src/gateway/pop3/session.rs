@@ -5,10 +5,11 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::fault::Fault;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Refusal, Session};
+use crate::gateway::goodbye;
 use crate::gateway::pop3::budget::{self, Tally};
 use crate::gateway::pop3::capability::{self, Stage};
 use crate::gateway::pop3::maildrop::{Maildrop, Message, Trouble};
-use crate::gateway::pop3::{End, IDLE_TIMEOUT, hiding, refusal_reply, removal, say_goodbye, transfer, upstream_lost};
+use crate::gateway::pop3::{End, IDLE_TIMEOUT, hiding, refusal_reply, removal, transfer, upstream_lost};
 use crate::gateway::reads::Reads;
 use crate::policy::budget::RULE;
 use crate::policy::{Denial, Permit, pop3};
@@ -52,12 +53,13 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
     if !is_unproven {
         let _ = budget::end(&mut desk).await;
     }
-    say_goodbye(&mut desk.client, end).await;
+    goodbye::say(&mut desk.client, end.last_word()).await;
     if is_unproven {
         let _ = budget::end(&mut desk).await;
     }
     desk.reads.close(&desk.gatekeeper, &desk.session, Vec::new()).await;
     Box::pin(desk.gatekeeper.close(desk.session, reason)).await;
+    goodbye::linger(&mut desk.client).await;
 }
 
 fn last_word(reason: EndReason) -> &'static str {

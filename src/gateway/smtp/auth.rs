@@ -3,7 +3,8 @@
 use crate::domain::session::Protocol;
 use crate::gateway::door::{Door, Shell, Step};
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
-use crate::gateway::smtp::{End, refusal_reply, say_goodbye};
+use crate::gateway::goodbye;
+use crate::gateway::smtp::{End, refusal_reply};
 use crate::gateway::stream::{ListenerMode, Peer};
 use crate::protocol::sasl::{self, Attempt, Mechanism};
 use crate::protocol::smtp::verb;
@@ -41,7 +42,8 @@ pub(super) async fn login(
             Ok(Step::StartTls) => door = door.start_tls().await?,
             Ok(Step::In(_)) => return Some(door.client),
             Err(end) => {
-                say_goodbye(&mut door.client, end).await;
+                goodbye::say(&mut door.client, end.last_word()).await;
+                goodbye::linger(&mut door.client).await;
                 return None;
             }
         }

@@ -31,6 +31,15 @@ enum End {
     Say(String),
 }
 
+impl End {
+    fn last_word(self) -> Option<String> {
+        match self {
+            Self::Quiet => None,
+            Self::Say(text) => Some(text),
+        }
+    }
+}
+
 impl From<WireError> for End {
     fn from(error: WireError) -> Self {
         match error {
@@ -82,23 +91,4 @@ pub async fn serve(
         // In a box: what an end needs is not held through a session.
         Err(reason) => Box::pin(gatekeeper.close(session, reason)).await,
     }
-}
-
-async fn say_goodbye(client: &mut Wire, end: End) {
-    let goodbye = async {
-        if let End::Say(text) = end {
-            let _ = client.queue(format!("{text}\r\n").as_bytes()).await;
-        }
-        client.shutdown().await;
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
-    // What the tool had sent on is taken off the socket: closing over it would make the network drop our last word.
-    let rest = async {
-        for _ in 0..64 {
-            if client.piece(u64::MAX, |_| ()).await.is_err() {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(1), rest).await;
 }

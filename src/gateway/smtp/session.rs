@@ -6,8 +6,9 @@ use crate::domain::address::MailAddress;
 use crate::domain::budget::Budgeted;
 use crate::domain::session::EndReason;
 use crate::gateway::gatekeeper::{Gatekeeper, Session};
+use crate::gateway::goodbye;
 use crate::gateway::smtp::handover::{self, Handover};
-use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply, say_goodbye};
+use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply};
 use crate::policy::{Denial, smtp};
 use crate::protocol::smtp::{path, size, verb};
 use crate::upstream::smtp::{COMMAND_TIMEOUT, Connection, reply};
@@ -73,11 +74,12 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
     if !is_unproven {
         let _ = data::settle(&mut desk).await;
     }
-    say_goodbye(&mut desk.client, end).await;
+    goodbye::say(&mut desk.client, end.last_word()).await;
     if is_unproven {
         let _ = data::settle(&mut desk).await;
     }
     Box::pin(desk.gatekeeper.close(desk.session, reason)).await;
+    goodbye::linger(&mut desk.client).await;
 }
 
 fn last_word(reason: EndReason) -> &'static str {

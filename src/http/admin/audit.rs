@@ -22,7 +22,8 @@ pub(super) struct Page {
     after: Option<i64>,
     /// Only those with this code.
     code: Option<String>,
-    /// Only those about this client: id or name. One that was removed is known by its id alone.
+    /// Only those about this client: id or name. One that was removed is known by its id alone; of an id that was never given out there
+    /// are none.
     client: Option<String>,
     /// Only those about this mailbox: id or address. One that was removed is known by its id alone.
     mailbox: Option<String>,

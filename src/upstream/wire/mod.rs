@@ -102,7 +102,7 @@ impl Wire {
         self.berth.take()
     }
 
-    /// Whether nothing has arrived that was not taken, and nothing waits to be sent.
+    /// Whether nothing was received that was not taken, and nothing waits to be sent.
     pub fn is_idle(&self) -> bool {
         self.buffered().is_empty() && self.output.is_empty()
     }
@@ -124,22 +124,14 @@ impl Wire {
         self.input.get(self.start..).unwrap_or_default()
     }
 
-    /// Gives the connection back for a TLS handshake. Whatever was buffered in the clear is dropped (GW-02).
+    /// Gives the connection back for a TLS handshake. Whatever came with the lines that were read in the clear is dropped (GW-02): reading a
+    /// line takes all that has arrived off the stream.
     pub fn into_stream(self) -> Stream {
         self.stream
     }
 
-    /// Waits for more bytes. May be cancelled without loss. A connection that waits holds no buffers.
+    /// Waits for more bytes. May be cancelled without loss.
     pub async fn fill(&mut self) -> Result<(), WireError> {
-        if self.start == self.input.len() {
-            self.input.clear();
-            self.searched = 0;
-            self.start = 0;
-        } else if self.start > CHUNK {
-            self.input.drain(..self.start);
-            self.searched = self.searched.saturating_sub(self.start);
-            self.start = 0;
-        }
         self.arrived(|input, arrived| {
             input.extend_from_slice(arrived);
             (arrived.len(), ())
@@ -152,8 +144,18 @@ impl Wire {
         self.arrived(|_, _| (0, ())).await
     }
 
-    /// Waits until something has arrived and has `look` see it where it lies. `look` says how much of it is taken.
+    /// Waits until something has arrived and has `look` see it where it lies. `look` says how much of it is taken. A connection that waits
+    /// with nothing in its buffers holds none.
     async fn arrived<T>(&mut self, mut look: impl FnMut(&mut Vec<u8>, &[u8]) -> (usize, T)) -> Result<T, WireError> {
+        if self.start == self.input.len() {
+            self.input.clear();
+            self.searched = 0;
+            self.start = 0;
+        } else if self.start > CHUNK {
+            self.input.drain(..self.start);
+            self.searched = self.searched.saturating_sub(self.start);
+            self.start = 0;
+        }
         let Self { stream, input, output, .. } = self;
         let (taken, found) = poll_fn(|context| {
             let Poll::Ready(arrived) = Pin::new(&mut *stream).poll_fill_buf(context) else {
