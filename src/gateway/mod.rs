@@ -12,4 +12,5 @@ pub mod pop3;
 mod reads;
 pub mod smtp;
 pub mod stream;
+mod tags;
 pub mod tls;

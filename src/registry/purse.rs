@@ -1,6 +1,6 @@
 //! A session's purse: what it has taken off its grant's counters and not used yet. Things that come in great numbers are taken a few at a
 //! time, so that not each of them costs a transaction; what is left goes back at the session's end, and with a node that dies it counts
-//! as used.
+//! as used. What a way to the database needs is in a box: each command of a session comes past here, and few of them go that way.
 
 use std::collections::BTreeMap;
 
@@ -93,12 +93,13 @@ impl Registry {
         {
             purse.at_hand.remove(&what);
             if old.left > 0 {
-                self.count(&info.grant_id, limited, -signed(old.left), old.at).await?;
+                Box::pin(self.count(&info.grant_id, limited, -signed(old.left), old.at)).await?;
             }
         }
         let left = purse.left(what);
         if left < amount {
-            match self.draw(info, limited, (amount - left, ahead(what)), now, purse.budgets.freeze()).await? {
+            let drawn = self.draw(info, limited, (amount - left, ahead(what)), now, purse.budgets.freeze());
+            match Box::pin(drawn).await? {
                 Ok(drawn) => purse.at_hand.insert(what, Taken { left: left.saturating_add(drawn), at: now }),
                 Err(exhausted) => return Ok(Err(exhausted)),
             };
@@ -118,7 +119,7 @@ impl Registry {
         let beyond = amount.saturating_sub(purse.left(what));
         purse.use_up(what, amount);
         if beyond > 0 {
-            self.count(&info.grant_id, limited, signed(beyond), self.clock.now()).await?;
+            Box::pin(self.count(&info.grant_id, limited, signed(beyond), self.clock.now())).await?;
         }
         Ok(())
     }
@@ -132,7 +133,7 @@ impl Registry {
         amount: u64,
     ) -> Result<(), RegistryError> {
         let (Some(limited), Some(taken)) = (purse.limited(what), purse.at_hand.get(&what)) else { return Ok(()) };
-        self.count(&info.grant_id, limited, -signed(amount), taken.at).await
+        Box::pin(self.count(&info.grant_id, limited, -signed(amount), taken.at)).await
     }
 
     /// Counts a folder that is about to be opened, unless it was counted before in this hour and day.
@@ -143,14 +144,14 @@ impl Registry {
         folder: &str,
     ) -> Result<Result<(), Exhausted>, RegistryError> {
         let Some((_, allowance)) = purse.limited(Budgeted::Folders) else { return Ok(Ok(())) };
-        self.draw_folder(info, allowance, folder, self.clock.now(), purse.budgets.freeze()).await
+        Box::pin(self.draw_folder(info, allowance, folder, self.clock.now(), purse.budgets.freeze())).await
     }
 
     /// Puts everything back that is left at the end of a session.
     pub async fn empty_purse(&self, info: &SessionInfo, purse: &mut Purse) -> Result<(), RegistryError> {
         while let Some((what, taken)) = purse.at_hand.pop_first() {
             if let Some(limited) = purse.limited(what).filter(|_| taken.left > 0) {
-                self.count(&info.grant_id, limited, -signed(taken.left), taken.at).await?;
+                Box::pin(self.count(&info.grant_id, limited, -signed(taken.left), taken.at)).await?;
             }
         }
         Ok(())

@@ -132,7 +132,8 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .pragma("secure_delete", "ON");
-        let write = Writer::open(options.clone()).await?;
+        // What it notes of a statement's changes, to take them back, is small, and has no business in a folder for temporary files.
+        let write = Writer::open(options.clone().pragma("temp_store", "MEMORY")).await?;
         let read = Readers::open(options, 8).await?;
         Ok(Self(Pools::Sqlite { read, write, _lock: Some(Arc::new(lock)) }))
     }
@@ -158,7 +159,12 @@ impl Store {
         match &self.0 {
             Pools::Sqlite { write, .. } => {
                 let mut tx = write.begin().await?;
-                sqlx::migrate!("migrations/sqlite").run(tx.connection()?).await
+                let connection = tx.connection()?;
+                // Building an index sorts a table of whatever size.
+                connection.execute("PRAGMA temp_store = FILE").await?;
+                let outcome = sqlx::migrate!("migrations/sqlite").run(&mut *connection).await;
+                connection.execute("PRAGMA temp_store = MEMORY").await?;
+                outcome
             }
             Pools::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
         }

@@ -59,8 +59,11 @@ async fn rl_27_a_second_opening_of_the_same_sqlite_file_is_refused_until_the_fir
 async fn sqlite_writes_ahead_and_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&format!("sqlite:{}", folder.path().join("m.db").display())).await.unwrap();
+    store.migrate().await.unwrap();
     let Pools::Sqlite { write, read, .. } = &store.0 else { panic!("not SQLite") };
-    settled(write.begin().await.unwrap().connection().unwrap()).await;
+    let mut writer = write.begin().await.unwrap();
+    settled(writer.connection().unwrap()).await;
+    stands(writer.connection().unwrap(), "PRAGMA temp_store", "2").await; // MEMORY, also after a migration
     let asked = read.with(async |reader| {
         settled(reader).await;
         Ok(())
@@ -75,10 +78,14 @@ async fn settled(connection: &mut sqlx::SqliteConnection) {
         ("PRAGMA busy_timeout", "5000"),
         ("PRAGMA foreign_keys", "1"),
     ] {
-        let row = sqlx::query(text).fetch_one(&mut *connection).await.unwrap();
-        let found = row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()));
-        assert_eq!(found.unwrap(), expected, "{text}");
+        stands(connection, text, expected).await;
     }
+}
+
+async fn stands(connection: &mut sqlx::SqliteConnection, text: &'static str, expected: &str) {
+    let row = sqlx::query(text).fetch_one(connection).await.unwrap();
+    let found = row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()));
+    assert_eq!(found.unwrap(), expected, "{text}");
 }
 
 #[tokio::test]

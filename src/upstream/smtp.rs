@@ -38,6 +38,13 @@ pub struct Connection {
     pub keywords: Vec<String>,
 }
 
+impl Connection {
+    /// Whether commands may be said without waiting for the answer to the one before (RFC 2920).
+    pub fn takes_groups(&self) -> bool {
+        self.keywords.iter().any(|keyword| keyword == "PIPELINING")
+    }
+}
+
 /// A reply: its code, and its lines without codes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {

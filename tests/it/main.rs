@@ -64,6 +64,7 @@ mod session_life;
 mod signing_keys;
 mod smtp_commands;
 mod smtp_data;
+mod smtp_groups;
 mod smtp_upstream_faults;
 mod statements;
 #[expect(

@@ -32,6 +32,7 @@ use crate::domain::session::{EndReason, SessionInfo};
 use crate::gateway::gatekeeper::denial::Denials;
 use crate::gateway::gatekeeper::moor::Had;
 use crate::gateway::gatekeeper::slow::Failures;
+use crate::gateway::tags::Tags;
 use crate::gateway::tls::Identity;
 use crate::oauth::TokenService;
 use crate::policy::{self, Denial, Rights};
@@ -212,10 +213,9 @@ impl Gatekeeper {
         self.0.max_message_bytes
     }
 
-    /// A tag that an upstream cannot answer before it has heard it (IM-06).
-    pub fn tag(&self, number: u64) -> String {
-        let random = u64::from_be_bytes(self.0.entropy.bytes());
-        format!("w{}x{random:016x}", number + 9)
+    /// The tags of a session's commands at its upstream.
+    pub(in crate::gateway) fn tags(&self) -> Tags {
+        Tags::new(self.0.entropy.clone())
     }
 
     /// Whether SORT and THREAD are let through.

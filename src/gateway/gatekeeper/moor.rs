@@ -106,13 +106,13 @@ impl Gatekeeper {
             self.0.registry.berths().close(&mailbox.id);
             return false;
         }
-        resting.is_alive(kind, &self.tag(0)).await
+        resting.is_alive(kind, &self.tags().next()).await
     }
 
     /// The session is over in good order: its connection rests for the next one, unless a folder is open that cannot be left.
     pub async fn part_with_imap(&self, mut connection: imap::Connection, has_folder: bool) {
         let is_clean = self.0.registry.berths().keeps()
-            && (!has_folder || imap::leave_folder(&mut connection, &self.tag(0)).await);
+            && (!has_folder || imap::leave_folder(&mut connection, &self.tags().next()).await);
         self.part(Kind::Imap, is_clean, connection.wire, connection.capabilities).await;
     }
 

@@ -42,7 +42,8 @@ impl Desk {
     }
 
     pub(super) async fn begin(&mut self, event: AuditEvent) -> Result<(), End> {
-        let recording = self.gatekeeper.begin(event).await?;
+        // In a box: few commands have a record, and each command is next to one.
+        let recording = Box::pin(self.gatekeeper.begin(event)).await?;
         self.pending.push(recording);
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::gateway::imap::{
     upstream_lost,
 };
 use crate::gateway::reads::Reads;
+use crate::gateway::tags::Tags;
 use crate::policy::budget::RULE;
 use crate::policy::imap::{State, decide_request, decide_unparsed};
 use crate::policy::{Denial, Permit};
@@ -63,7 +64,7 @@ pub(super) struct Desk {
     pub(super) reads: Reads,
     /// Records that the next tagged answer waits for.
     pub(super) pending: Vec<Recording>,
-    next_tag: u64,
+    tags: Tags,
     bad: u32,
 }
 
@@ -80,7 +81,8 @@ pub(super) async fn run(mut desk: Box<Desk>, shutdown: CancellationToken) {
 impl Desk {
     /// In a box, which is handed on without its content being held once for every hand.
     pub(super) fn new(gatekeeper: Gatekeeper, client: Wire, session: Session, upstream: Connection) -> Box<Self> {
-        let state = State { costly_search: gatekeeper.costly_search(), ..State::default() };
+        let (state, tags) =
+            (State { costly_search: gatekeeper.costly_search(), ..State::default() }, gatekeeper.tags());
         Box::new(Self {
             gatekeeper,
             session,
@@ -100,7 +102,7 @@ impl Desk {
             tally: Tally::default(),
             reads: Reads::default(),
             pending: Vec::new(),
-            next_tag: 0,
+            tags,
             bad: 0,
         })
     }
@@ -124,8 +126,7 @@ impl Desk {
     }
 
     pub(super) fn tag(&mut self) -> String {
-        self.next_tag += 1;
-        self.gatekeeper.tag(self.next_tag)
+        self.tags.next()
     }
 
     pub(super) async fn answer(&mut self, text: &str) -> Result<(), End> {
@@ -172,7 +173,7 @@ impl Desk {
         let tag = tag.to_owned();
         match input::rest_of(&mut self.client, line, Budget::AFTER_LOGIN, true).await? {
             Input::Refused => Ok(()),
-            Input::Append(head, literal) => append::run(self, &tag, &head, literal).await,
+            Input::Append(head, literal) => Box::pin(append::run(self, &tag, &head, literal)).await,
             Input::Command(bytes) => match Request::parse(&bytes) {
                 Ok(request) => {
                     self.bad = 0;
@@ -255,7 +256,7 @@ impl Desk {
 
     /// A denial with the response code that tools know it by.
     pub(super) async fn refuse(&mut self, tag: &str, code: &str, denial: &Denial) -> Result<(), End> {
-        let verdict = match self.gatekeeper.deny(&self.session, denial).await {
+        let verdict = match Box::pin(self.gatekeeper.deny(&self.session, denial)).await {
             // It passes, or the session is ended.
             Err(refusal) if denial.rule == Denial::UNPROVEN => {
                 return self.answer(&format!("{tag} NO {}", refusal_text(&refusal))).await;

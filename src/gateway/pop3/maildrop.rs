@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::uid_range::UidRange;
-use crate::gateway::gatekeeper::Gatekeeper;
+use crate::gateway::tags::Tags;
 use crate::policy::Permit;
 use crate::policy::pop3::Open;
 use crate::protocol::imap::fetched::Fetched;
@@ -38,8 +38,7 @@ pub(super) struct Maildrop {
     /// Whether the upstream can remove single messages (UIDPLUS, RFC 4315).
     pub(super) can_remove: bool,
     capabilities: Vec<String>,
-    gatekeeper: Gatekeeper,
-    next_tag: u64,
+    tags: Tags,
 }
 
 /// Why the upstream did not do as it was asked.
@@ -55,19 +54,11 @@ pub(super) enum Trouble {
 
 impl Maildrop {
     /// Opens INBOX so that nothing in it can change, and asks what is there.
-    pub(super) async fn open(_: Permit<Open>, upstream: Connection, gatekeeper: Gatekeeper) -> Result<Self, Trouble> {
+    pub(super) async fn open(_: Permit<Open>, upstream: Connection, tags: Tags) -> Result<Self, Trouble> {
         let can_remove = upstream.capabilities.iter().any(|known| known == "UIDPLUS");
         let Connection { wire, capabilities } = upstream;
-        let mut maildrop = Self {
-            wire,
-            messages: Vec::new(),
-            validity: 0,
-            hidden: Vec::new(),
-            can_remove,
-            capabilities,
-            gatekeeper,
-            next_tag: 0,
-        };
+        let mut maildrop =
+            Self { wire, messages: Vec::new(), validity: 0, hidden: Vec::new(), can_remove, capabilities, tags };
         let (validity, exists) = maildrop.enter("EXAMINE").await?;
         maildrop.validity = validity;
         if exists > 0 {
@@ -124,8 +115,7 @@ impl Maildrop {
 
     /// Says a command; gives its tag.
     pub(super) async fn ask(&mut self, command: &str) -> Result<String, Trouble> {
-        self.next_tag += 1;
-        let tag = self.gatekeeper.tag(self.next_tag);
+        let tag = self.tags.next();
         self.wire.send(format!("{tag} {command}\r\n").as_bytes()).await.map_err(|_| Trouble::Lost)?;
         Ok(tag)
     }

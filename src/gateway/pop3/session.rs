@@ -122,7 +122,7 @@ impl Desk {
             Ok(upstream) => upstream,
             Err(refusal) => return Err(End::Say(refusal_reply(&refusal))),
         };
-        let mut maildrop = Maildrop::open(permit, upstream, self.gatekeeper.clone()).await?;
+        let mut maildrop = Maildrop::open(permit, upstream, self.gatekeeper.tags()).await?;
         if self.session.bounds().hides_deleted()
             && let Err(error) = hiding::apply(&self.gatekeeper, &self.session, &mut maildrop).await
         {

@@ -11,6 +11,7 @@ use crate::gateway::smtp::handover::{self, Handover};
 use crate::gateway::smtp::{End, MAX_LINE, auth, data, next_line, refusal_reply};
 use crate::policy::{Denial, smtp};
 use crate::protocol::smtp::{path, size, verb};
+use crate::upstream::UpstreamError;
 use crate::upstream::smtp::{COMMAND_TIMEOUT, Connection, reply};
 use crate::upstream::wire::Wire;
 
@@ -26,6 +27,8 @@ pub(super) struct Desk {
     pub(super) client: Wire,
     /// The upstream, once a transaction needed it.
     pub(super) upstream: Option<Connection>,
+    /// The MAIL command of the transaction, if the upstream has not taken it yet.
+    unsaid: Option<String>,
     /// Recipients taken by the upstream; `None`: no transaction.
     pub(super) recipients: Option<u32>,
     /// Octets of a message that went upstream and were not counted yet.
@@ -46,6 +49,7 @@ pub(super) async fn run(gatekeeper: Gatekeeper, client: Wire, session: Session, 
         session,
         client,
         upstream,
+        unsaid: None,
         recipients,
         octets: 0,
         handover,
@@ -150,7 +154,8 @@ impl Desk {
 
     /// Ends the transaction, here and at the upstream.
     pub(super) async fn reset(&mut self) {
-        if self.recipients.take().is_some()
+        let is_begun = self.recipients.take().is_some() && self.unsaid.take().is_none();
+        if is_begun
             && let Some(upstream) = &mut self.upstream
             && (upstream.wire.send(b"RSET\r\n").await.is_err()
                 || reply(&mut upstream.wire, COMMAND_TIMEOUT).await.is_err())
@@ -194,7 +199,8 @@ impl Desk {
                 if self.upstream.is_none() {
                     let found = tokio::select! {
                         biased;
-                        found = self.gatekeeper.smtp(&self.session) => found,
+                        // In a box: a session does not hold what its first transaction needs.
+                        found = Box::pin(self.gatekeeper.smtp(&self.session)) => found,
                         () = self.client.gone() => return Err(End::Quiet),
                     };
                     match found {
@@ -202,14 +208,30 @@ impl Desk {
                         Err(refusal) => return self.answer(&refusal_reply(&refusal, false)).await,
                     }
                 }
-                if self.pass_on(format!("MAIL FROM:<{}>", permit.get()), "2.1.0 sender OK").await? {
-                    self.recipients = Some(0);
-                    self.told.clear();
-                }
-                Ok(())
+                self.begin(format!("MAIL FROM:<{}>\r\n", permit.get())).await
             }
             Err(denial) => self.deny("553 5.7.1", &denial).await,
         }
+    }
+
+    /// Begins a transaction. An upstream that takes commands in groups (RFC 2920) hears of it with the first recipient, one round trip
+    /// later saved; what it has against the sender the tool hears then.
+    async fn begin(&mut self, command: String) -> Result<(), End> {
+        const ACCEPTED: &str = "2.1.0 sender OK";
+        let takes_groups = self.upstream.as_ref().is_some_and(Connection::takes_groups);
+        let is_begun = if takes_groups {
+            self.unsaid = Some(command);
+            self.session.goes_on();
+            self.answer(&format!("250 {ACCEPTED}")).await?;
+            true
+        } else {
+            self.pass_on(command, ACCEPTED).await?
+        };
+        if is_begun {
+            self.recipients = Some(0);
+            self.told.clear();
+        }
+        Ok(())
     }
 
     async fn rcpt(&mut self, rest: &str) -> Result<(), End> {
@@ -235,7 +257,7 @@ impl Desk {
                     Err(refusal) => return self.answer(&refusal_reply(&refusal, false)).await,
                 }
                 let told = self.gatekeeper.recipient(&self.session, permit.get());
-                if self.pass_on(format!("RCPT TO:<{}>", permit.get()), "2.1.5 recipient OK").await? {
+                if self.pass_on(format!("RCPT TO:<{}>\r\n", permit.get()), "2.1.5 recipient OK").await? {
                     self.recipients = Some(taken + 1);
                     self.told.extend(told);
                 } else if self.recipients.is_some() {
@@ -259,10 +281,7 @@ impl Desk {
 
     /// Says a permitted command to the upstream; the tool hears what came of it, in our words. Gives whether it was accepted.
     async fn pass_on(&mut self, command: String, accepted: &str) -> Result<bool, End> {
-        let Some(upstream) = &mut self.upstream else { return Ok(false) };
-        let sent = upstream.wire.send(format!("{command}\r\n").as_bytes()).await.is_ok();
-        let answer = if sent { reply(&mut upstream.wire, COMMAND_TIMEOUT).await.ok() } else { None };
-        match answer.map(|answer| answer.code) {
+        match self.ask(&command).await.ok() {
             Some(200..300) => {
                 self.session.goes_on();
                 self.answer(&format!("250 {accepted}")).await.map(|()| true)
@@ -273,9 +292,29 @@ impl Desk {
                 .await
                 .map(|()| false),
             _ => {
-                (self.upstream, self.recipients) = (None, None);
+                (self.upstream, self.unsaid, self.recipients) = (None, None, None);
                 self.answer("451 4.3.0 the mail server behind this mailbox went away").await.map(|()| false)
             }
         }
+    }
+
+    /// Says a command to the upstream, together with the MAIL command that it has not heard yet. Gives the code of its answer: to that
+    /// MAIL if it refused it, which leaves the other without a transaction.
+    async fn ask(&mut self, command: &str) -> Result<u16, UpstreamError> {
+        let Self { upstream: Some(Connection { wire, .. }), unsaid, .. } = self else {
+            return Err(UpstreamError::Unreachable);
+        };
+        wire.queue(unsaid.as_deref().unwrap_or_default().as_bytes()).await?;
+        wire.send(command.as_bytes()).await?;
+        if unsaid.is_some() {
+            let sender = reply(wire, COMMAND_TIMEOUT).await?.code;
+            if !(200..300).contains(&sender) {
+                // Who takes a recipient without a sender cannot be followed.
+                let other = reply(wire, COMMAND_TIMEOUT).await?.code;
+                return if other < 400 { Err(UpstreamError::Protocol) } else { Ok(sender) };
+            }
+            *unsaid = None;
+        }
+        Ok(reply(wire, COMMAND_TIMEOUT).await?.code)
     }
 }

@@ -143,7 +143,7 @@ async fn smtp(mut lines: Lines) -> std::io::Result<()> {
         let line = lines.line().await?.to_ascii_uppercase();
         let mut words = line.split(' ');
         let answer = match words.next().unwrap_or_default() {
-            "EHLO" => "250-localhost\r\n250-8BITMIME\r\n250 AUTH PLAIN\r\n",
+            "EHLO" => "250-localhost\r\n250-8BITMIME\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n",
             "AUTH" => {
                 if words.nth(1).is_none() {
                     lines.say("334 \r\n").await?;
