@@ -41,6 +41,8 @@ fn a_revoked_client_among_thousands_of_idle_sessions_loses_exactly_its_own_at_on
     let ca = Ca::create(&dir.path().join("ca"));
     let crowd = Crowd::start(&ca, dir.path(), "many_sessions::upstream");
     let mut gateway = Gateway::prepare(&ca);
+    // All come from this machine.
+    gateway.edit_config("[upstream]\n", "[limits]\nmax_connections_per_source = 0\n[upstream]\n");
     gateway.environment.push(("RUST_LOG", "warn".to_owned()));
     gateway.serve();
     let tools: Vec<(String, Tool)> = (0..CLIENTS).map(|number| register(&gateway, &crowd, &ca, number)).collect();

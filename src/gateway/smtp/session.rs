@@ -214,8 +214,8 @@ impl Desk {
         }
     }
 
-    /// Begins a transaction. An upstream that takes commands in groups (RFC 2920) hears of it with the first recipient, one round trip
-    /// later saved; what it has against the sender the tool hears then.
+    /// Begins a transaction. An upstream that takes commands in groups (RFC 2920) hears of it with the first recipient, which saves a
+    /// round trip; what it has against the sender the tool hears then.
     async fn begin(&mut self, command: String) -> Result<(), End> {
         const ACCEPTED: &str = "2.1.0 sender OK";
         let takes_groups = self.upstream.as_ref().is_some_and(Connection::takes_groups);

@@ -32,6 +32,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
@@ -69,10 +70,23 @@ pub(crate) fn folder() -> TempDir {
     dir
 }
 
-/// A port that was free a moment ago.
+/// A port for a server that has to be told one. It lies below those that the system hands out by itself, so that no connection of another
+/// test takes it before the server does, or while the server is started anew; and it is given once.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind any port");
-    listener.local_addr().expect("the bound address").port()
+    const FIRST: u16 = 16_384;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let range =
+        fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("the range of the system's own ports");
+    let end: u16 = range.split_whitespace().next().and_then(|low| low.parse().ok()).expect("where it begins");
+    let room = u32::from(end.checked_sub(FIRST).filter(|room| *room > 0).expect("ports below it"));
+    // Another run at the same time begins elsewhere.
+    let start = std::process::id().wrapping_mul(997);
+    let ports = (0..room).map(|_| {
+        let place = start.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % room;
+        FIRST + u16::try_from(place).expect("less than the room")
+    });
+    let mut free = ports.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.next().expect("a free port")
 }
 
 /// Tries until `attempt` gives something; panics with `what` when that takes too long.
