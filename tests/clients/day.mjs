@@ -7,6 +7,7 @@ import { ImapFlow } from 'imapflow';
 
 const [host, port, user, file] = process.argv.slice(2);
 const illegal = (why) => { console.log('illegal', why); process.exit(1); };
+const isEnd = (error) => error.code === 'NoConnection' || /not available|Connection/.test(error.message);
 let last = 0;
 
 /// One connection's view, by RFC 3501 sections 5.2 and 7: which commands run, how many messages there are.
@@ -58,27 +59,32 @@ const session = async () => {
   console.log('opened');
   let wake;
   client.on('exists', () => wake?.());
-  for (;;) {
-    const news = new Promise((resolve) => { wake = resolve; });
-    const fresh = [];
-    for await (const message of client.fetch(`${last + 1}:*`, { uid: true, envelope: true }, { uid: true })) {
-      if (message.uid > last) fresh.push(message);
-    }
-    for (const { uid, envelope } of fresh.sort((left, right) => left.uid - right.uid)) {
-      last = uid;
-      console.log('seen', uid, envelope.subject);
-      if (envelope.subject === 'last') {
-        const uids = [];
-        for await (const message of client.fetch('1:*', { uid: true })) uids.push(message.uid);
-        if (uids.length !== rules.exists()) illegal(`${uids.length} messages, ${rules.exists()} told`);
-        console.log('there', uids.join(','));
-        await client.logout();
-        process.exit(0);
+  try {
+    for (;;) {
+      const news = new Promise((resolve) => { wake = resolve; });
+      const fresh = [];
+      for await (const message of client.fetch(`${last + 1}:*`, { uid: true, envelope: true }, { uid: true })) {
+        if (message.uid > last) fresh.push(message);
       }
+      for (const { uid, envelope } of fresh.sort((left, right) => left.uid - right.uid)) {
+        last = uid;
+        console.log('seen', uid, envelope.subject);
+        if (envelope.subject === 'last') {
+          const uids = [];
+          for await (const message of client.fetch('1:*', { uid: true })) uids.push(message.uid);
+          if (uids.length !== rules.exists()) illegal(`${uids.length} messages, ${rules.exists()} told`);
+          console.log('there', uids.join(','));
+          await client.logout();
+          process.exit(0);
+        }
+      }
+      client.idle().catch(() => {});
+      await Promise.race([news, closed]);
+      if (!client.usable) break;
     }
-    client.idle().catch(() => {});
-    await Promise.race([news, closed]);
-    if (!client.usable) break;
+  } catch (error) {
+    // The end may come while a command is under way.
+    if (!isEnd(error)) throw error;
   }
   console.log('ended', rules.reason());
 };
@@ -87,7 +93,7 @@ for (;;) {
   try {
     await session();
   } catch (error) {
-    if (error.code !== 'NoConnection' && !error.authenticationFailed && !/not available|Connection/.test(error.message)) console.log('trouble', error.message);
+    if (!error.authenticationFailed && !isEnd(error)) console.log('trouble', error.message);
     await pause(100);
   }
 }
